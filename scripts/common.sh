@@ -1,0 +1,85 @@
+# scripts/common.sh: what scripts/demo and scripts/test share; not to be run.
+
+PG_MAJOR=15
+# what is worth keeping from one run to the next, outside the tree
+if [ -n "${STREAMLOG_CACHE:-}" ]; then
+	cache=$STREAMLOG_CACHE
+elif [ "$(id -u)" -eq 0 ]; then
+	cache=/var/cache/streamlog
+else
+	cache=$HOME/.cache/streamlog
+fi
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+say() {
+	printf '==> %s\n' "$*"
+}
+
+die() {
+	printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+	exit 1
+}
+
+# Run as the superuser, for apt-get and make install.
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	else
+		command -v sudo >/dev/null || die "run this as root, or install sudo"
+		sudo "$@"
+	fi
+}
+
+# Run as a user that PostgreSQL accepts: root runs it as postgres.  The caller
+# sees to it that this user can use the current directory.
+as_server() {
+	if [ "$(id -u)" -eq 0 ]; then
+		setpriv --reuid=postgres --regid=postgres --init-groups \
+			env HOME=/tmp USER=postgres LOGNAME=postgres "$@"
+	else
+		"$@"
+	fi
+}
+
+installed() {
+	[[ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" == ?i* ]]
+}
+
+# Install those of the named Debian packages that are missing.  A new PostgreSQL
+# package would also create and start a server of its own, which is nobody's
+# wish here.
+need_packages() {
+	local package missing=() dropin=/etc/postgresql-common/createcluster.d/streamlog.conf
+
+	for package in "$@"; do
+		installed "$package" || missing+=("$package")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+
+	command -v apt-get >/dev/null || die "needs Debian 12, or by hand: ${missing[*]}"
+	say "installing ${missing[*]} (a minute or two)"
+	as_root apt-get -q update
+	as_root mkdir -p "$(dirname "$dropin")"
+	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y --no-install-recommends install "${missing[@]}" || {
+		as_root rm -f "$dropin"
+		die "apt-get could not install ${missing[*]}"
+	}
+	as_root rm -f "$dropin"
+}
+
+# Run a command with its output in a file, a dot for every line of it as a sign
+# of life; show the end of the output if it fails.
+with_dots() {
+	local log=$1
+
+	shift
+	if "$@" 2>&1 | tee "$log" | while IFS= read -r _; do printf .; done; then
+		echo
+	else
+		echo
+		tail -n 40 "$log"
+		die "failed: $*"
+	fi
+}
