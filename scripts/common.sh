@@ -30,12 +30,13 @@ as_root() {
 	fi
 }
 
-# Run as a user that PostgreSQL accepts: root runs it as postgres.  The caller
+# Run as a user that PostgreSQL accepts: root runs it as server_user.  The caller
 # sees to it that this user can use the current directory.
+server_user=postgres
 as_server() {
 	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid=postgres --regid=postgres --init-groups \
-			env HOME=/tmp USER=postgres LOGNAME=postgres "$@"
+		setpriv --reuid="$server_user" --regid="$(id -gn "$server_user")" --init-groups \
+			env HOME=/tmp USER="$server_user" LOGNAME="$server_user" "$@"
 	else
 		"$@"
 	fi

@@ -1,0 +1,95 @@
+--
+-- The history of this system's packages as an event log: what dpkg did to which
+-- package, keyed by the package.
+--
+
+-- streamlog's functions are found without their schema from here on
+CREATE EXTENSION IF NOT EXISTS streamlog;
+ALTER DATABASE demo SET search_path = public, streamlog;
+SET search_path = public, streamlog;
+
+-- if this is not the first run
+SET client_min_messages = warning;
+SELECT drop_topic('packages', if_exists => true);
+DROP TABLE IF EXISTS dpkg_log, package CASCADE;
+
+-- the lines of dpkg's log that tell the new state of a package
+CREATE TABLE dpkg_log AS
+SELECT line, (word[1] || ' ' || word[2])::timestamptz AS logged,
+       split_part(word[5], ':', 1) AS package, word[4] AS state, word[6] AS version
+FROM string_to_table(pg_read_file(:'log'), E'\n') WITH ORDINALITY AS file (content, line),
+     string_to_array(content, ' ') AS word
+WHERE word[3] = 'status';
+
+--
+-- Produce: a topic of four partitions, and a record for each line.  All records
+-- of a key are in the same partition, in the order that they were produced.
+--
+SELECT create_topic('packages', partitions => 4);
+
+\timing on
+SELECT count(*) AS produced
+FROM (SELECT * FROM dpkg_log ORDER BY line) AS event,
+     produce('packages', package,
+             jsonb_build_object('state', state, 'version', version),
+             record_time => logged);
+\timing off
+
+SELECT partition, start_offset, end_offset, segments, pg_size_pretty(bytes) AS size
+FROM partitions WHERE topic = 'packages' ORDER BY partition;
+
+--
+-- Fetch: the records of one key, in order
+--
+SELECT package AS name, partition_for('packages', package) AS partition
+FROM dpkg_log GROUP BY package
+ORDER BY count(DISTINCT version) DESC, count(*), package LIMIT 1 \gset
+
+\echo the package is :name and its partition :partition
+SELECT record_offset, timestamp, as_text(key) AS key, as_text(value) AS value
+FROM fetch_records('packages', :partition, 0, max_records => 1000000, max_bytes => 1000000000)
+WHERE as_text(key) = :'name';
+
+-- from an offset: the last three
+SELECT record_offset, timestamp, as_text(key) AS key, as_json(value) ->> 'state' AS state
+FROM fetch_records('packages', :partition, end_offset('packages', :partition) - 3);
+
+-- from a time: the first three that are not older
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY logged) AS moment FROM dpkg_log \gset
+
+\echo the time is :moment
+SELECT record_offset, timestamp, as_text(key) AS key, as_json(value) ->> 'state' AS state
+FROM fetch_records('packages', :partition,
+                   offset_for_time('packages', :partition, :'moment'), max_records => 3);
+
+--
+-- A table of the application, and the log that tells of its changes: both change,
+-- or neither does.
+--
+CREATE TABLE package (name text PRIMARY KEY, state text NOT NULL);
+INSERT INTO package
+SELECT DISTINCT ON (package) package, state FROM dpkg_log ORDER BY package, line DESC;
+
+CREATE VIEW both_sides AS
+SELECT name, state AS state_in_table,
+       (SELECT as_json(value) ->> 'state'
+        FROM fetch_records('packages', partition_for('packages', name), 0,
+                           max_records => 1000000, max_bytes => 1000000000)
+        WHERE as_text(key) = name ORDER BY record_offset DESC LIMIT 1) AS state_in_log
+FROM package;
+
+SELECT * FROM both_sides WHERE name = :'name';
+
+BEGIN;
+UPDATE package SET state = 'on hold' WHERE name = :'name';
+SELECT produce('packages', :'name', '{"state": "on hold"}');
+ROLLBACK;
+
+SELECT * FROM both_sides WHERE name = :'name';
+
+BEGIN;
+UPDATE package SET state = 'on hold' WHERE name = :'name';
+SELECT produce('packages', :'name', '{"state": "on hold"}');
+COMMIT;
+
+SELECT * FROM both_sides WHERE name = :'name';
