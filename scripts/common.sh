@@ -70,17 +70,20 @@ need_packages() {
 	as_root rm -f "$dropin"
 }
 
-# Run a command with its output in a file, a dot for every line of it as a sign
-# of life; show the end of the output if it fails.
+# Run a command with its output in a file, a dot for every tenth line of it as a
+# sign of life; show the end of the output if it fails.
 with_dots() {
-	local log=$1
+	local log=$1 lines=0
 
 	shift
-	if "$@" 2>&1 | tee "$log" | while IFS= read -r _; do printf .; done; then
+	if "$@" 2>&1 | tee "$log" | {
+		while IFS= read -r _; do
+			[ $((lines++ % 10)) -ne 0 ] || printf .
+		done
 		echo
-	else
-		echo
-		tail -n 40 "$log"
-		die "failed: $*"
+	}; then
+		return 0
 	fi
+	tail -n 40 "$log"
+	die "failed: $*"
 }
