@@ -16,8 +16,8 @@ DATA = $(wildcard sql/streamlog--*.sql)
 VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" streamlog.control)
 
 PG_CPPFLAGS = -Isrc -DSL_VERSION='"$(VERSION)"' $(if $(WAITPOINTS),-DSL_WAITPOINTS)
-# -Wextra less what PostgreSQL's headers and its lengthof() loops do
-PG_CFLAGS = $(if $(WERROR),-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare)
+# -Wextra less what PostgreSQL's headers, its lengthof() loops and PG_TRY give rise to
+PG_CFLAGS = $(if $(WERROR),-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered)
 
 # bitcode would need clang; the functions are never worth inlining into a query
 override with_llvm = no
