@@ -55,7 +55,7 @@ indent: all
 
 help:
 	@echo 'make, make install      build, and install what was built'
-	@echo 'make installcheck       regress, isolation and TAP tests of what is installed'
+	@echo 'make installcheck       test what is installed; waitpoints need a build with WAITPOINTS=1'
 	@echo 'make lint               the rules of the source tree'
 	@echo 'make indent             indent the sources as PostgreSQL does'
 	@echo 'scripts/test            all of this from a bare machine'
