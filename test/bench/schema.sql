@@ -1,0 +1,123 @@
+/*
+ * test/bench/schema.sql: the tables that streamlog is measured against, and the
+ * loops that run inside the server.
+ */
+CREATE SCHEMA bench;
+
+-- The usual table for events, and what is left of it without index and defaults.
+CREATE TABLE bench.keyed (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	created timestamptz NOT NULL DEFAULT now(),
+	key bytea,
+	value bytea);
+CREATE TABLE bench.bare (id bigint, created timestamptz, key bytea, value bytea);
+
+-- A table that is read, and one for each row that inserts one by one.
+CREATE TABLE bench.fetched (LIKE bench.keyed INCLUDING ALL);
+CREATE TABLE bench.single (LIKE bench.keyed INCLUDING ALL);
+CREATE TABLE bench.waited (LIKE bench.keyed INCLUDING ALL);
+
+-- 1000 values of 100 bytes
+CREATE FUNCTION bench.batch() RETURNS bytea[]
+LANGUAGE sql
+RETURN (SELECT array_agg(decode(lpad(to_hex(i), 200, '0123456789abcdef'), 'hex'))
+		FROM generate_series(1, 1000) i);
+
+-- Drop a topic if it exists, wait until its segments are gone, create it anew.
+CREATE PROCEDURE bench.new_topic(name text, partitions int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	patience timestamptz := clock_timestamp() + interval '60 s';
+BEGIN
+	PERFORM streamlog.drop_topic(name, if_exists => true);
+	COMMIT;
+	WHILE EXISTS (SELECT FROM streamlog.topic WHERE dropped) LOOP
+		IF clock_timestamp() > patience THEN
+			RAISE 'the segments of a dropped topic were not removed within 60 s';
+		END IF;
+		PERFORM pg_sleep(0.02);
+		COMMIT;
+	END LOOP;
+	PERFORM streamlog.create_topic(name, partitions);
+END $$;
+
+CREATE PROCEDURE bench.produce_batches(topic text, batches bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	record_values bytea[] := bench.batch();
+BEGIN
+	FOR i IN 1 .. batches LOOP
+		PERFORM streamlog.produce_batch_bytes(topic, NULL, record_values);
+	END LOOP;
+END $$;
+
+CREATE PROCEDURE bench.produce_singles(topic text, records bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	record_values bytea[] := bench.batch();
+BEGIN
+	FOR i IN 1 .. records LOOP
+		PERFORM streamlog.produce(topic, NULL, record_values[i % 1000 + 1]);
+	END LOOP;
+END $$;
+
+-- Read all records, 1000 at a time.  count(value) has every one of them taken
+-- apart up to its value.
+CREATE FUNCTION bench.read_topic(topic text, times bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+	records bigint := 0;
+	next bigint;
+	last bigint;
+	n bigint;
+	with_value bigint;
+BEGIN
+	FOR i IN 1 .. times LOOP
+		next := 0;
+		LOOP
+			SELECT count(*), max(record_offset), count(value) INTO n, last, with_value
+			FROM streamlog.fetch_records(topic, 0, next, 1000, 100000000);
+			EXIT WHEN n = 0;
+			records := records + n;
+			next := last + 1;
+		END LOOP;
+	END LOOP;
+	RETURN records;
+END $$;
+
+CREATE FUNCTION bench.read_table() RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+	records bigint := 0;
+	position bigint := 0;
+	last bigint;
+	n bigint;
+	with_value bigint;
+BEGIN
+	LOOP
+		SELECT count(*), max(id), count(value) INTO n, last, with_value
+		FROM (SELECT id, created, key, value FROM bench.fetched
+			  WHERE id > position ORDER BY id LIMIT 1000) page;
+		EXIT WHEN n = 0;
+		records := records + n;
+		position := last;
+	END LOOP;
+	RETURN records;
+END $$;
+
+-- The same from places at random.
+CREATE FUNCTION bench.read_pages(topic text, pages bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+	records bigint := 0;
+	span bigint := streamlog.end_offset(topic, 0) - 1000;
+	n bigint;
+	with_value bigint;
+BEGIN
+	FOR i IN 1 .. pages LOOP
+		SELECT count(*), count(value) INTO n, with_value
+		FROM streamlog.fetch_records(topic, 0, (random() * span)::bigint, 1000, 100000000);
+		records := records + n;
+	END LOOP;
+	RETURN records;
+END $$;
