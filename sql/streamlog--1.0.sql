@@ -1,0 +1,436 @@
+/* sql/streamlog--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION streamlog" to load this file. \quit
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+/*
+ * Schemas.  streamlog holds the functions, the views and our own tables;
+ * topic holds one table per topic, the object that privileges are granted on;
+ * streamlog_segment holds the tables that the records are stored in, which
+ * nobody but us needs to name.
+ */
+CREATE SCHEMA topic;
+REVOKE ALL ON SCHEMA topic FROM PUBLIC;
+COMMENT ON SCHEMA topic IS 'streamlog: one table per topic; CREATE here allows create_topic()';
+
+CREATE SCHEMA streamlog_segment;
+REVOKE ALL ON SCHEMA streamlog_segment FROM PUBLIC;
+COMMENT ON SCHEMA streamlog_segment IS 'streamlog: the tables that the records of all topics are stored in';
+
+GRANT USAGE ON SCHEMA streamlog, topic TO PUBLIC;
+
+/* Types */
+
+CREATE TYPE streamlog.header AS (
+	key pg_catalog.text,
+	value pg_catalog.bytea
+);
+COMMENT ON TYPE streamlog.header IS 'a header of a record: a key and a value that may be null';
+
+/* A segment's columns first, in a segment's order: fetch copies tuple bodies. */
+CREATE TYPE streamlog.log_record AS (
+	record_offset pg_catalog.int8,
+	"timestamp" pg_catalog.timestamptz,
+	partition pg_catalog.int4,
+	key pg_catalog.bytea,
+	value pg_catalog.bytea,
+	headers streamlog.header[],
+	topic pg_catalog.text
+);
+COMMENT ON TYPE streamlog.log_record IS 'a record as it is read';
+
+CREATE TYPE streamlog.record_metadata AS (
+	topic pg_catalog.text,
+	partition pg_catalog.int4,
+	record_offset pg_catalog.int8,
+	"timestamp" pg_catalog.timestamptz
+);
+COMMENT ON TYPE streamlog.record_metadata IS 'where a produced record went';
+
+/*
+ * Tables.  All access goes through functions and views; nothing here is
+ * written per record.
+ */
+CREATE SEQUENCE streamlog.topic_id_seq AS pg_catalog.int4;
+REVOKE ALL ON SEQUENCE streamlog.topic_id_seq FROM PUBLIC;
+
+CREATE TABLE streamlog.topic (
+	topic_id pg_catalog.int4 PRIMARY KEY,
+	name pg_catalog.text COLLATE "C" NOT NULL,
+	relation pg_catalog.regclass NOT NULL,
+	owner pg_catalog.name NOT NULL,
+	partitions pg_catalog.int4 NOT NULL,
+	config pg_catalog.jsonb NOT NULL,
+	created pg_catalog.timestamptz NOT NULL,
+	dropped pg_catalog.bool NOT NULL
+);
+REVOKE ALL ON TABLE streamlog.topic FROM PUBLIC;
+COMMENT ON TABLE streamlog.topic IS 'one row per topic; a dropped one stays until the worker has removed its segments';
+-- two living topics may not differ in dots and underscores only, as in Kafka
+CREATE UNIQUE INDEX topic_name_collision ON streamlog.topic
+	(pg_catalog.replace(name, '.', '_')) WHERE NOT dropped;
+CREATE INDEX topic_name ON streamlog.topic (name);
+
+CREATE TABLE streamlog.partition (
+	topic_id pg_catalog.int4 NOT NULL,
+	partition pg_catalog.int4 NOT NULL,
+	log_start_offset pg_catalog.int8 NOT NULL,
+	PRIMARY KEY (topic_id, partition)
+);
+REVOKE ALL ON TABLE streamlog.partition FROM PUBLIC;
+COMMENT ON TABLE streamlog.partition IS 'one row per partition of a topic';
+
+/*
+ * A segment holds the offsets from base up to the base of the next one.  bytes
+ * and the two timestamps are known once it is sealed, that is, has a successor.
+ */
+CREATE TABLE streamlog.segment (
+	topic_id pg_catalog.int4 NOT NULL,
+	partition pg_catalog.int4 NOT NULL,
+	base pg_catalog.int8 NOT NULL,
+	relation pg_catalog.regclass NOT NULL,
+	min_timestamp pg_catalog.timestamptz,
+	max_timestamp pg_catalog.timestamptz,
+	bytes pg_catalog.int8,
+	PRIMARY KEY (topic_id, partition, base)
+);
+REVOKE ALL ON TABLE streamlog.segment FROM PUBLIC;
+COMMENT ON TABLE streamlog.segment IS 'which offsets of a partition are in which table';
+
+/*
+ * The time index: for every MB (chunk) of a segment that is full, the smallest
+ * and the largest timestamp from the segment's beginning up to its end.  A cache
+ * that the worker fills; readers scan what it lacks.
+ */
+CREATE TABLE streamlog.segment_time (
+	relation pg_catalog.oid NOT NULL,
+	chunk pg_catalog.int4 NOT NULL,
+	min_timestamp pg_catalog.timestamptz NOT NULL,
+	max_timestamp pg_catalog.timestamptz NOT NULL,
+	PRIMARY KEY (relation, chunk)
+);
+REVOKE ALL ON TABLE streamlog.segment_time FROM PUBLIC;
+COMMENT ON TABLE streamlog.segment_time IS 'the smallest and the largest timestamp up to the end of each MB of a segment';
+
+SELECT pg_catalog.pg_extension_config_dump('streamlog.topic_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.topic', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.partition', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.segment', '');
+
+/* Topics */
+
+CREATE FUNCTION streamlog.create_topic(
+	topic pg_catalog.text,
+	partitions pg_catalog.int4 DEFAULT 1,
+	replication_factor pg_catalog.int4 DEFAULT 1,
+	config pg_catalog.jsonb DEFAULT '{}',
+	if_not_exists pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_create_topic';
+COMMENT ON FUNCTION streamlog.create_topic(pg_catalog.text, pg_catalog.int4, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.bool)
+IS 'create a topic; needs CREATE on schema topic';
+
+CREATE FUNCTION streamlog.alter_topic(
+	topic pg_catalog.text,
+	partitions pg_catalog.int4 DEFAULT NULL,
+	config pg_catalog.jsonb DEFAULT NULL)
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_alter_topic';
+COMMENT ON FUNCTION streamlog.alter_topic(pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb)
+IS 'raise the number of partitions of a topic to a new total, change its configs';
+
+CREATE FUNCTION streamlog.drop_topic(
+	topic pg_catalog.text,
+	if_exists pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_drop_topic';
+COMMENT ON FUNCTION streamlog.drop_topic(pg_catalog.text, pg_catalog.bool)
+IS 'drop a topic and all its records';
+
+CREATE FUNCTION streamlog.check_topic(
+	topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT segment pg_catalog.regclass,
+	OUT base_offset pg_catalog.int8,
+	OUT records pg_catalog.int8,
+	OUT problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_check_topic';
+COMMENT ON FUNCTION streamlog.check_topic(pg_catalog.text)
+IS 'read a whole topic and prove its order: a row per segment, and one per problem';
+
+/* Produce */
+
+CREATE FUNCTION streamlog.produce(
+	topic pg_catalog.text,
+	key pg_catalog.text,
+	value pg_catalog.text,
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce';
+
+CREATE FUNCTION streamlog.produce(
+	topic pg_catalog.text,
+	key pg_catalog.anyelement,
+	value pg_catalog.text,
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce';
+
+CREATE FUNCTION streamlog.produce(
+	topic pg_catalog.text,
+	key pg_catalog.text,
+	value pg_catalog.anycompatible,
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce';
+
+CREATE FUNCTION streamlog.produce(
+	topic pg_catalog.text,
+	key pg_catalog.anyelement,
+	value pg_catalog.anycompatible,
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce';
+
+COMMENT ON FUNCTION streamlog.produce(pg_catalog.text, pg_catalog.text, pg_catalog.text, streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce a record in this transaction; returns its offset, or null where that is known only at commit';
+COMMENT ON FUNCTION streamlog.produce(pg_catalog.text, pg_catalog.anyelement, pg_catalog.text, streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce a record in this transaction; returns its offset, or null where that is known only at commit';
+COMMENT ON FUNCTION streamlog.produce(pg_catalog.text, pg_catalog.text, pg_catalog.anycompatible, streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce a record in this transaction; returns its offset, or null where that is known only at commit';
+COMMENT ON FUNCTION streamlog.produce(pg_catalog.text, pg_catalog.anyelement, pg_catalog.anycompatible, streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce a record in this transaction; returns its offset, or null where that is known only at commit';
+
+CREATE FUNCTION streamlog.produce_batch(
+	topic pg_catalog.text,
+	keys pg_catalog.text[],
+	record_values pg_catalog.text[],
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS SETOF streamlog.record_metadata
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'streamlog_produce_batch';
+COMMENT ON FUNCTION streamlog.produce_batch(pg_catalog.text, pg_catalog.text[], pg_catalog.text[], streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce one record per value, and return where they went if that is known before commit; keys may be null; headers, partition and record_time are given to every record';
+
+CREATE FUNCTION streamlog.produce_batch_bytes(
+	topic pg_catalog.text,
+	keys pg_catalog.bytea[],
+	record_values pg_catalog.bytea[],
+	headers streamlog.header[] DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	record_time pg_catalog.timestamptz DEFAULT NULL)
+RETURNS SETOF streamlog.record_metadata
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000
+AS 'MODULE_PATHNAME', 'streamlog_produce_batch';
+COMMENT ON FUNCTION streamlog.produce_batch_bytes(pg_catalog.text, pg_catalog.bytea[], pg_catalog.bytea[], streamlog.header[], pg_catalog.int4, pg_catalog.timestamptz)
+IS 'produce_batch() for keys and values that are bytes';
+
+CREATE FUNCTION streamlog.flush()
+RETURNS SETOF streamlog.record_metadata
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_flush';
+COMMENT ON FUNCTION streamlog.flush()
+IS 'append what this transaction has produced now, and return where it went';
+
+CREATE FUNCTION streamlog.headers(headers pg_catalog.jsonb)
+RETURNS streamlog.header[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'streamlog_headers';
+COMMENT ON FUNCTION streamlog.headers(pg_catalog.jsonb)
+IS 'headers from {"key": value, ...} or, in order and with duplicates, [{"key": value}, ...]';
+
+CREATE FUNCTION streamlog.partition_for(topic pg_catalog.text, key pg_catalog.text)
+RETURNS pg_catalog.int4
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_partition_for';
+COMMENT ON FUNCTION streamlog.partition_for(pg_catalog.text, pg_catalog.text)
+IS 'the partition that a record with this key goes to; null for a null key';
+
+CREATE FUNCTION streamlog.partition_for(topic pg_catalog.text, key pg_catalog.anyelement)
+RETURNS pg_catalog.int4
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_partition_for';
+COMMENT ON FUNCTION streamlog.partition_for(pg_catalog.text, pg_catalog.anyelement)
+IS 'the partition that a record with this key goes to; null for a null key';
+
+/* Read */
+
+CREATE FUNCTION streamlog.fetch_records(
+	topic pg_catalog.text,
+	partition pg_catalog.int4,
+	start_offset pg_catalog.int8,
+	max_records pg_catalog.int4 DEFAULT 500,
+	max_bytes pg_catalog.int4 DEFAULT 1048576,
+	max_wait pg_catalog.interval DEFAULT '0')
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
+AS 'MODULE_PATHNAME', 'streamlog_fetch_records';
+COMMENT ON FUNCTION streamlog.fetch_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.int4, pg_catalog.int4, pg_catalog.interval)
+IS 'the records of a partition from an offset on, waiting up to max_wait for the first';
+
+CREATE FUNCTION streamlog.offset_for_time(
+	topic pg_catalog.text,
+	partition pg_catalog.int4,
+	record_time pg_catalog.timestamptz)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_offset_for_time';
+COMMENT ON FUNCTION streamlog.offset_for_time(pg_catalog.text, pg_catalog.int4, pg_catalog.timestamptz)
+IS 'the first offset whose record is not older than this time; null if there is none';
+
+CREATE FUNCTION streamlog.start_offset(topic pg_catalog.text, partition pg_catalog.int4)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_start_offset';
+COMMENT ON FUNCTION streamlog.start_offset(pg_catalog.text, pg_catalog.int4)
+IS 'the oldest offset that can be read';
+
+CREATE FUNCTION streamlog.end_offset(topic pg_catalog.text, partition pg_catalog.int4)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_end_offset';
+COMMENT ON FUNCTION streamlog.end_offset(pg_catalog.text, pg_catalog.int4)
+IS 'one more than the last offset that can be read';
+
+/* Text */
+
+CREATE FUNCTION streamlog.as_text(bytes pg_catalog.bytea)
+RETURNS pg_catalog.text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'streamlog_as_text';
+COMMENT ON FUNCTION streamlog.as_text(pg_catalog.bytea)
+IS 'the text that a key, a value or a header value holds as UTF-8';
+
+CREATE FUNCTION streamlog.as_json(bytes pg_catalog.bytea)
+RETURNS pg_catalog.jsonb
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'streamlog_as_json';
+COMMENT ON FUNCTION streamlog.as_json(pg_catalog.bytea)
+IS 'the JSON that a key, a value or a header value holds as UTF-8';
+
+/*
+ * Behind the topics' tables and the views.  None of these is for users: the
+ * first refuses what SQL would do to a topic's table.  The others show what is in
+ * shared memory and are called by the views; a view's functions run as whoever
+ * queries it, so each of them checks for itself what that role may see.
+ */
+CREATE FUNCTION streamlog.refuse_change()
+RETURNS pg_catalog.trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_refuse_change';
+COMMENT ON FUNCTION streamlog.refuse_change()
+IS 'trigger function: refuses INSERT, UPDATE, DELETE and TRUNCATE on the table of a topic';
+
+CREATE FUNCTION streamlog.partition_end(relation pg_catalog.regclass, partition pg_catalog.int4)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_partition_end';
+COMMENT ON FUNCTION streamlog.partition_end(pg_catalog.regclass, pg_catalog.int4)
+IS 'the end offset of a partition, for the views';
+
+CREATE FUNCTION streamlog.worker_states(
+	OUT pid pg_catalog.int4,
+	OUT kind pg_catalog.text,
+	OUT database pg_catalog.oid,
+	OUT started pg_catalog.timestamptz,
+	OUT last_run pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_worker_states';
+COMMENT ON FUNCTION streamlog.worker_states()
+IS 'the launcher and the database workers, for the view workers';
+
+CREATE FUNCTION streamlog.undecided_states(
+	OUT relation pg_catalog.regclass,
+	OUT partition pg_catalog.int4,
+	OUT pid pg_catalog.int4,
+	OUT held_offset pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_undecided_states';
+COMMENT ON FUNCTION streamlog.undecided_states()
+IS 'transactions with appended records that are not yet decided, for the view undecided_transactions';
+
+/*
+ * Views.  They show a role the topics that it may read or produce to, and
+ * members of pg_monitor everything.
+ */
+CREATE FUNCTION streamlog.topic_visible(relation pg_catalog.regclass)
+RETURNS pg_catalog.bool
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.pg_has_role('pg_monitor', 'USAGE')
+	OR pg_catalog.has_table_privilege(relation, 'SELECT, INSERT');
+COMMENT ON FUNCTION streamlog.topic_visible(pg_catalog.regclass)
+IS 'whether the views show this topic to the current role';
+
+CREATE VIEW streamlog.topics WITH (security_barrier) AS
+SELECT t.name AS topic, t.topic_id, t.relation, t.owner, t.partitions,
+	1 AS replication_factor, t.config, t.created
+FROM streamlog.topic t
+WHERE NOT t.dropped AND streamlog.topic_visible(t.relation);
+COMMENT ON VIEW streamlog.topics IS 'the topics of this database';
+GRANT SELECT ON streamlog.topics TO PUBLIC;
+
+CREATE VIEW streamlog.partitions WITH (security_barrier) AS
+SELECT t.name AS topic, p.partition, p.log_start_offset AS start_offset,
+	streamlog.partition_end(t.relation, p.partition) AS end_offset,
+	s.segments, s.bytes
+FROM streamlog.topic t
+JOIN streamlog.partition p USING (topic_id)
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS segments,
+		pg_catalog.sum(pg_catalog.pg_table_size(g.relation))::pg_catalog.int8 AS bytes
+	FROM streamlog.segment g
+	WHERE g.topic_id OPERATOR(pg_catalog.=) p.topic_id
+		AND g.partition OPERATOR(pg_catalog.=) p.partition) s ON true
+WHERE NOT t.dropped AND streamlog.topic_visible(t.relation);
+COMMENT ON VIEW streamlog.partitions IS 'the partitions of every topic: what can be read, and what it takes on disk';
+GRANT SELECT ON streamlog.partitions TO PUBLIC;
+
+CREATE VIEW streamlog.segments WITH (security_barrier) AS
+SELECT t.name AS topic, g.partition, g.base AS base_offset, g.relation,
+	g.bytes IS NULL AS active, g.min_timestamp, g.max_timestamp,
+	pg_catalog.pg_table_size(g.relation) AS bytes
+FROM streamlog.topic t
+JOIN streamlog.segment g USING (topic_id)
+WHERE NOT t.dropped AND streamlog.topic_visible(t.relation);
+COMMENT ON VIEW streamlog.segments IS 'the segments of every partition; the timestamps are known once a segment is sealed';
+GRANT SELECT ON streamlog.segments TO PUBLIC;
+
+CREATE VIEW streamlog.workers WITH (security_barrier) AS
+SELECT w.pid, w.kind, d.datname AS database, w.started, w.last_run
+FROM streamlog.worker_states() w
+LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) w.database;
+COMMENT ON VIEW streamlog.workers IS 'the launcher, and the worker of each database';
+GRANT SELECT ON streamlog.workers TO PUBLIC;
+
+CREATE VIEW streamlog.undecided_transactions WITH (security_barrier) AS
+SELECT t.name AS topic, u.partition, u.held_offset, u.pid, a.usename, a.state,
+	a.xact_start
+FROM streamlog.undecided_states() u
+JOIN streamlog.topic t ON t.relation OPERATOR(pg_catalog.=) u.relation
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) u.pid
+WHERE streamlog.topic_visible(t.relation);
+COMMENT ON VIEW streamlog.undecided_transactions IS 'who holds readers of a partition back: transactions that have appended records and not ended';
+GRANT SELECT ON streamlog.undecided_transactions TO PUBLIC;

@@ -1,0 +1,346 @@
+/*
+ * ddl.c
+ *		Making, changing and dropping topics.
+ *
+ * A topic is a row, an empty table in schema topic that privileges are granted
+ * on, a row for each partition, and for each partition a segment.  All of it is
+ * made in the caller's transaction and so rolls back with it.
+ *
+ * A name is taken under a lock on (a hash of) what it must differ from others
+ * in, so that of two who create the same topic the second waits, and is then
+ * told that it exists.
+ *
+ * Dropping waits for whoever uses the topic (the lock on its table), takes the
+ * table out of users' sight and marks the row; the worker drops the segments
+ * later, some at a time, for dropping thousands of tables at once would need
+ * thousands of locks.  A topic that was made in the same transaction, which the
+ * worker will never see, is dropped at once.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/errors.h"
+#include "catalog/catalog.h"
+#include "catalog/ddl.h"
+#include "catalog/segment.h"
+#include "shmem/partition.h"
+
+/* What is kept of a name that is too long to be a table's, before the hash */
+#define SL_NAME_KEPT	(NAMEDATALEN - 1 - 9)
+
+static const char *const internal_topics[] = {
+	"__consumer_offsets", "__transaction_state", "__share_group_state"
+};
+
+static void
+invalid_name(const char *name, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SL_INVALID_TOPIC),
+			 errmsg("invalid topic name \"%s\"", name),
+			 errdetail("%s", detail),
+			 errhint("A name has 1 to %d letters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\", and is not \".\" or \"..\".",
+					 SL_MAX_TOPIC_NAME)));
+}
+
+static void
+check_name(const char *name)
+{
+	size_t		len = strlen(name);
+
+	if (len == 0)
+		invalid_name(name, "It is empty.");
+	if (len > SL_MAX_TOPIC_NAME)
+		invalid_name(pnstrdup(name, 60), psprintf("It has %zu bytes; only its beginning is shown.", len));
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		invalid_name(name, "It is reserved.");
+	for (const char *p = name; *p; p++)
+		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+			  (*p >= '0' && *p <= '9') || *p == '.' || *p == '_' || *p == '-'))
+			invalid_name(name, "It has a letter that is not allowed.");
+	for (int i = 0; i < lengthof(internal_topics); i++)
+		if (strcmp(name, internal_topics[i]) == 0)
+			invalid_name(name, "It is the name of an internal topic of Kafka.");
+}
+
+static void
+check_partitions(int32 partitions)
+{
+	if (partitions < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SL_INVALID_PARTITIONS),
+				 errmsg("invalid number of partitions: %d", partitions),
+				 errhint("A topic has at least one partition.")));
+}
+
+/* The name of a topic's table: its own, cut and made unique if too long. */
+static char *
+table_name(const char *name)
+{
+	if (strlen(name) < NAMEDATALEN)
+		return pstrdup(name);
+	return psprintf("%.*s_%08x", SL_NAME_KEPT, name,
+					DatumGetUInt32(hash_any((const unsigned char *) name,
+											strlen(name))));
+}
+
+/* The name as it must differ from those of all other topics */
+static char *
+collision_name(const char *name)
+{
+	char	   *folded = pstrdup(name);
+
+	for (char *p = folded; *p; p++)
+		if (*p == '.')
+			*p = '_';
+	return folded;
+}
+
+/* Take the name, to the end of the transaction. */
+static void
+lock_name(const char *name)
+{
+	char	   *folded = collision_name(name);
+
+	LockDatabaseObject(sl_catalog_oid("topic"),
+					   (Oid) DatumGetUInt32(hash_any((unsigned char *) folded,
+													 strlen(folded))),
+					   0, ExclusiveLock);
+}
+
+static void
+check_collision(const char *name)
+{
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(collision_name(name))};
+
+	if (sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM streamlog.topic"
+							" WHERE NOT dropped"
+							" AND pg_catalog.replace(name, '.', '_') = $1",
+							1, types, values) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SL_INVALID_TOPIC),
+				 errmsg("topic name \"%s\" collides with an existing topic",
+						name),
+				 errdetail("The names of two topics may not differ in \".\" and \"_\" only.")));
+}
+
+static Oid
+create_table(const char *name, Oid owner)
+{
+	char	   *relname = table_name(name);
+	const char *table = quote_qualified_identifier(SL_TOPIC_SCHEMA, relname);
+	Oid			schema = get_namespace_oid(SL_TOPIC_SCHEMA, false);
+
+	if (OidIsValid(get_relname_relid(relname, schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation %s already exists", table),
+				 errdetail("It is not a topic."),
+				 errhint("Move it to another schema: schema \"%s\" is for topics.",
+						 SL_TOPIC_SCHEMA)));
+
+	sl_catalog_execute(psprintf("CREATE TABLE %s ("
+								" record_offset int8 NOT NULL,"
+								" \"timestamp\" timestamptz NOT NULL,"
+								" partition int4 NOT NULL,"
+								" key bytea, value bytea,"
+								" headers streamlog.header[],"
+								" CONSTRAINT segments_hold_the_records CHECK (false) NO INHERIT)"
+								" USING heap", table),
+					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("CREATE TRIGGER refuse_change"
+								" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
+								" FOR EACH STATEMENT EXECUTE FUNCTION streamlog.refuse_change()",
+								table),
+					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_change", table),
+					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO %s WITH GRANT OPTION",
+								table, quote_identifier(GetUserNameFromId(owner, false))),
+					   0, NULL, NULL);
+	return get_relname_relid(relname, schema);
+}
+
+/*
+ * The rows and the first segments of partitions from up to upto.  What shared
+ * memory may know of such partitions is of ones that were rolled back.
+ */
+static void
+add_partitions(SlTopic *topic, int32 from, int32 upto)
+{
+	for (int32 p = from; p < upto; p++)
+	{
+		SlPartitionKey key = {MyDatabaseId, topic->relation, p};
+
+		sl_partition_forget(&key);
+	}
+	sl_partition_rows_insert(topic->topic_id, from, upto);
+	for (int32 p = from; p < Min(upto, from + SL_FIRST_SEGMENTS); p++)
+		sl_segment_insert(topic->topic_id, p, 0, sl_segment_create(topic, p));
+}
+
+bool
+sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
+					bool if_not_exists)
+{
+	Oid			user = GetUserId();
+	Oid			schema = get_namespace_oid(SL_TOPIC_SCHEMA, false);
+	Jsonb	   *stored;
+	int32		topic_id;
+
+	check_name(name);
+	check_partitions(partitions);
+	stored = sl_config_merge(NULL, config);
+	if (pg_namespace_aclcheck(schema, user, ACL_CREATE) != ACLCHECK_OK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to create a topic"),
+				 errhint("Somebody who may has to GRANT CREATE ON SCHEMA topic TO %s.",
+						 quote_identifier(GetUserNameFromId(user, false)))));
+
+	lock_name(name);
+	if (sl_topic_exists(name))
+	{
+		if (if_not_exists)
+			return false;
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("topic \"%s\" already exists", name)));
+	}
+	check_collision(name);
+
+	topic_id = sl_topic_new_id();
+	sl_topic_insert(topic_id, name, create_table(name, user), user, partitions,
+					stored);
+	CommandCounterIncrement();
+	add_partitions(sl_topic_open(name, strlen(name), ShareUpdateExclusiveLock,
+								 ACL_NO_RIGHTS), 0, partitions);
+	return true;
+}
+
+void
+sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
+{
+	SlTopic    *topic = sl_topic_open(name, strlen(name),
+									  ShareUpdateExclusiveLock, ACL_NO_RIGHTS);
+	int32		before = topic->partitions;
+	Jsonb	   *stored;
+
+	sl_topic_check_owner(topic);
+	stored = sl_topic_config(topic);
+	if (config)
+		stored = sl_config_merge(stored, config);
+	if (partitions != 0)
+	{
+		check_partitions(partitions);
+		if (partitions <= before)
+			ereport(ERROR,
+					(errcode(ERRCODE_SL_INVALID_PARTITIONS),
+					 errmsg("topic \"%s\" has %d partitions already",
+							name, before),
+					 errhint("The number given is the new total; it can only grow.")));
+	}
+
+	sl_topic_update(topic, partitions != 0 ? partitions : before, stored);
+	CommandCounterIncrement();
+	if (partitions != 0)
+		add_partitions(sl_topic_open(name, strlen(name),
+									 ShareUpdateExclusiveLock, ACL_NO_RIGHTS),
+					   before, partitions);
+}
+
+/* Refuse as DROP TABLE would if something of a user's needs the table. */
+static void
+check_dependents(SlTopic *topic)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+
+	if (sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM pg_catalog.pg_depend d"
+							" WHERE d.refclassid = 'pg_catalog.pg_class'::regclass"
+							" AND d.refobjid = $1 AND d.deptype = 'n'"
+							" AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i"
+							" WHERE d.classid = 'pg_catalog.pg_class'::regclass"
+							" AND i.inhrelid = d.objid AND i.inhparent = $1)",
+							1, types, values) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop topic \"%s\" because other objects depend on its table",
+						topic->name),
+				 errhint("Drop the views and functions that use the table %s first.",
+						 quote_qualified_identifier(SL_TOPIC_SCHEMA,
+													get_rel_name(topic->relation)))));
+}
+
+static bool
+is_made_here(SlTopic *topic)
+{
+	Relation	rel = relation_open(topic->relation, NoLock);
+	bool		made_here = rel->rd_createSubid != InvalidSubTransactionId;
+
+	relation_close(rel, NoLock);
+	return made_here;
+}
+
+/* Out of sight: no privileges, and a name that no topic or segment has */
+static void
+hide_table(SlTopic *topic)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+	char	   *table = quote_qualified_identifier(SL_TOPIC_SCHEMA,
+												   get_rel_name(topic->relation));
+	char	   *hidden = psprintf("\"dropped$%d\"", topic->topic_id);
+
+	sl_catalog_execute_each("SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE',"
+							" c.oid::regclass, CASE a.grantee WHEN 0 THEN 'PUBLIC'"
+							" ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)"
+							" FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a"
+							" WHERE c.oid = $1 AND a.grantee <> c.relowner",
+							1, types, values);
+	sl_catalog_execute(psprintf("ALTER TABLE %s RENAME TO %s", table, hidden),
+					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("ALTER TABLE %s.%s SET SCHEMA %s",
+								SL_TOPIC_SCHEMA, hidden, SL_SEGMENT_SCHEMA),
+					   0, NULL, NULL);
+}
+
+void
+sl_ddl_drop_topic(const char *name)
+{
+	SlTopic    *topic = sl_topic_open(name, strlen(name), AccessExclusiveLock,
+									  ACL_NO_RIGHTS);
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+
+	sl_topic_check_owner(topic);
+	check_dependents(topic);
+	if (is_made_here(topic))
+	{
+		int32		topic_id = topic->topic_id;
+
+		sl_catalog_execute_each("SELECT pg_catalog.concat('DROP TABLE ', $1::regclass,"
+								" pg_catalog.string_agg(', ' || i.inhrelid::regclass::text, ''))"
+								" FROM pg_catalog.pg_inherits i WHERE i.inhparent = $1",
+								1, types, values);
+		sl_topic_delete(topic_id);
+	}
+	else
+	{
+		hide_table(topic);
+		sl_topic_mark_dropped(topic);
+	}
+	CommandCounterIncrement();
+}

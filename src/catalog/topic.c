@@ -1,0 +1,440 @@
+/*
+ * topic.c
+ *		Topics: rows, the cache of them, who may do what.
+ *
+ * Every produce and fetch names its topic, so a backend keeps what it knows of
+ * each in a hash table by name.  An entry is made invalid when PostgreSQL says
+ * that the topic's table has changed: GRANT and REVOKE change it, and whoever
+ * changes a topic's row sends such a message by hand.  The lock on the topic's
+ * table that every call takes first makes the message arrive in time.
+ *
+ * That lock is the one that INSERT or SELECT would take and is kept, as theirs
+ * is, to the end of the transaction, so drop_topic() waits for whoever uses the
+ * topic.  It belongs to the transaction and not to a savepoint, so that one
+ * comparison tells whether we have it.
+ *
+ * Privileges are those of the topic's table, checked at every call: the user
+ * changes in SECURITY DEFINER functions and by SET ROLE.  What was found is
+ * remembered for one user until the table or any role changes.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/resowner.h"
+#include "utils/syscache.h"
+
+#include "base/errors.h"
+#include "catalog/catalog.h"
+#include "catalog/topic.h"
+
+/* columns of streamlog.topic */
+enum
+{
+	Anum_topic_id = 1,
+	Anum_topic_name,
+	Anum_topic_relation,
+	Anum_topic_owner,
+	Anum_topic_partitions,
+	Anum_topic_config,
+	Anum_topic_created,
+	Anum_topic_dropped
+};
+
+static HTAB *topics = NULL;
+
+/* raised when any role may have changed */
+static uint64 role_epoch = 1;
+
+/* the topic that the last call used */
+static SlTopic *last_topic = NULL;
+
+static void
+invalidate_relation(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS status;
+	SlTopic    *topic;
+
+	hash_seq_init(&status, topics);
+	while ((topic = hash_seq_search(&status)) != NULL)
+		if (!OidIsValid(relid) || topic->relation == relid)
+			topic->valid = false;
+}
+
+static void
+invalidate_roles(Datum arg, int cacheid, uint32 hashvalue)
+{
+	role_epoch++;
+}
+
+void
+sl_topic_init(void)
+{
+	HASHCTL		info;
+
+	if (topics)
+		return;
+	info.keysize = sizeof(((SlTopic *) NULL)->name);
+	info.entrysize = sizeof(SlTopic);
+	info.hcxt = TopMemoryContext;
+	topics = hash_create("streamlog topics", 64, &info,
+						 HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(invalidate_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHOID, invalidate_roles, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, invalidate_roles, (Datum) 0);
+}
+
+/*
+ * The living row of a topic, by name or (name NULL) by its table, as a copy;
+ * NULL if there is none.
+ */
+static HeapTuple
+find_row(Relation rel, const char *name, Oid relation)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	HeapTuple	found = NULL;
+
+	if (name)
+		ScanKeyEntryInitialize(&key, 0, Anum_topic_name, BTEqualStrategyNumber,
+							   InvalidOid, C_COLLATION_OID, F_TEXTEQ,
+							   CStringGetTextDatum(name));
+	else
+		ScanKeyInit(&key, Anum_topic_relation, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(relation));
+
+	scan = systable_beginscan(rel, name ? sl_catalog_oid("topic_name") : InvalidOid,
+							  name != NULL, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+
+		if (DatumGetBool(heap_getattr(tuple, Anum_topic_dropped,
+									  RelationGetDescr(rel), &isnull)))
+			continue;
+		found = heap_copytuple(tuple);
+		break;
+	}
+	systable_endscan(scan);
+	return found;
+}
+
+/* Fill an entry of the cache from its row; false if there is none. */
+static bool
+load(SlTopic *topic)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	HeapTuple	tuple = find_row(rel, topic->name, InvalidOid);
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		isnull;
+	Relation	table;
+
+	if (tuple)
+	{
+		topic->topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+		topic->relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
+		topic->partitions = DatumGetInt32(heap_getattr(tuple, Anum_topic_partitions, desc, &isnull));
+		namestrcpy(&topic->owner,
+				   NameStr(*DatumGetName(heap_getattr(tuple, Anum_topic_owner, desc, &isnull))));
+		sl_config_read(DatumGetJsonbP(heap_getattr(tuple, Anum_topic_config, desc, &isnull)),
+					   &topic->config);
+		topic->locked_in = InvalidLocalTransactionId;
+		topic->allowed_user = InvalidOid;
+		topic->table_owner = InvalidOid;
+		topic->valid = true;
+		heap_freetuple(tuple);
+	}
+	table_close(rel, AccessShareLock);
+	if (!tuple)
+		return false;
+
+	table = try_relation_open(topic->relation, AccessShareLock);
+	if (!table)
+		return false;
+	if (RelationGetDescr(table)->natts < 6 ||
+		table->rd_rel->relrowsecurity)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" is not fit to be a topic",
+						RelationGetRelationName(table)),
+				 errdetail("Its columns were changed, or row security was enabled on it.")));
+	topic->table_owner = table->rd_rel->relowner;
+	topic->headers_type = TupleDescAttr(RelationGetDescr(table), 5)->atttypid;
+	relation_close(table, AccessShareLock);
+	return true;
+}
+
+static void
+lock_for_transaction(SlTopic *topic, LOCKMODE lockmode)
+{
+	ResourceOwner save = CurrentResourceOwner;
+
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	PG_TRY();
+	{
+		LockRelationOid(topic->relation, lockmode);
+	}
+	PG_FINALLY();
+	{
+		CurrentResourceOwner = save;
+	}
+	PG_END_TRY();
+}
+
+static void
+unknown_topic(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SL_UNKNOWN_PARTITION),
+			 errmsg("topic \"%s\" does not exist", name),
+			 errhint("Create it with create_topic('%s').", name)));
+}
+
+static SlTopic *
+enter(const char *name, int len)
+{
+	char		buf[SL_MAX_TOPIC_NAME + 1];
+	SlTopic    *topic;
+	bool		found;
+
+	if (len > SL_MAX_TOPIC_NAME)
+		unknown_topic(pnstrdup(name, len));
+	memcpy(buf, name, len);
+	buf[len] = '\0';
+
+	topic = hash_search(topics, buf, HASH_FIND, NULL);
+	if (topic)
+		return topic;
+
+	/* make no entry for what is not there */
+	if (!sl_topic_exists(buf))
+		unknown_topic(buf);
+	topic = hash_search(topics, buf, HASH_ENTER, &found);
+	if (!found)
+	{
+		memset((char *) topic + sizeof(topic->name), 0,
+			   sizeof(SlTopic) - sizeof(topic->name));
+	}
+	return topic;
+}
+
+static void
+check_privilege(SlTopic *topic, AclMode acl)
+{
+	Oid			user = GetUserId();
+
+	if (topic->allowed_user == user && topic->allowed_epoch == role_epoch &&
+		(topic->allowed & acl) == acl)
+		return;
+
+	if (pg_class_aclcheck(topic->relation, user, acl) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
+					   psprintf("%s.%s", SL_TOPIC_SCHEMA,
+								get_rel_name(topic->relation)));
+
+	if (topic->allowed_user != user || topic->allowed_epoch != role_epoch)
+		topic->allowed = ACL_NO_RIGHTS;
+	topic->allowed_user = user;
+	topic->allowed_epoch = role_epoch;
+	topic->allowed |= acl;
+}
+
+void
+sl_topic_check_visible(SlTopic *topic)
+{
+	if (pg_class_aclcheck(topic->relation, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
+		check_privilege(topic, ACL_SELECT);
+}
+
+SlTopic *
+sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
+{
+	SlTopic    *topic = last_topic;
+
+	if (topic == NULL || len > SL_MAX_TOPIC_NAME ||
+		memcmp(topic->name, name, len) != 0 || topic->name[len] != '\0')
+		topic = enter(name, len);
+
+	while (!topic->valid || topic->locked_in != MyProc->lxid ||
+		   topic->locked < lockmode)
+	{
+		if (!topic->valid && !load(topic))
+		{
+			topic->valid = false;
+			unknown_topic(topic->name);
+		}
+		lock_for_transaction(topic, lockmode);
+		topic->locked = topic->locked_in == MyProc->lxid ?
+			Max(topic->locked, lockmode) : lockmode;
+		topic->locked_in = MyProc->lxid;
+	}
+	if (acl != ACL_NO_RIGHTS)
+		check_privilege(topic, acl);
+	last_topic = topic;
+	return topic;
+}
+
+SlTopic *
+sl_topic_find_by_relation(Oid relation)
+{
+	Relation	rel;
+	HeapTuple	tuple;
+	SlTopic    *topic = NULL;
+	HASH_SEQ_STATUS status;
+
+	hash_seq_init(&status, topics);
+	while ((topic = hash_seq_search(&status)) != NULL)
+		if (topic->relation == relation && topic->valid)
+		{
+			hash_seq_term(&status);
+			return topic;
+		}
+
+	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	tuple = find_row(rel, NULL, relation);
+	if (tuple)
+	{
+		bool		isnull;
+		char	   *name = TextDatumGetCString(heap_getattr(tuple, Anum_topic_name,
+															RelationGetDescr(rel), &isnull));
+
+		topic = enter(name, strlen(name));
+		if (!load(topic))
+			topic = NULL;
+	}
+	table_close(rel, AccessShareLock);
+	return topic;
+}
+
+bool
+sl_topic_exists(const char *name)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	bool		found = find_row(rel, name, InvalidOid) != NULL;
+
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * The owner is a role by name, so that a dump can be restored where the role is
+ * missing.  He counts as owner only while he holds what the owner of a topic is
+ * granted: else whoever is given the name of a role that is gone would own its
+ * topics.
+ */
+void
+sl_topic_check_owner(SlTopic *topic)
+{
+	Oid			owner = get_role_oid(NameStr(topic->owner), true);
+	AclMode		held = ACL_GRANT_OPTION_FOR(ACL_INSERT | ACL_SELECT);
+
+	if (superuser() || has_privs_of_role(GetUserId(), topic->table_owner))
+		return;
+	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner) &&
+		pg_class_aclmask(topic->relation, owner, held, ACLMASK_ALL) == held)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be owner of topic \"%s\"", topic->name),
+			 errdetail("Its owner is \"%s\".", NameStr(topic->owner))));
+}
+
+Jsonb *
+sl_topic_config(SlTopic *topic)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	HeapTuple	tuple = find_row(rel, topic->name, InvalidOid);
+	bool		isnull;
+	Jsonb	   *config;
+
+	if (!tuple)
+		unknown_topic(topic->name);
+	config = DatumGetJsonbPCopy(heap_getattr(tuple, Anum_topic_config,
+											 RelationGetDescr(rel), &isnull));
+	table_close(rel, AccessShareLock);
+	return config;
+}
+
+int32
+sl_topic_new_id(void)
+{
+	return (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.topic_id_seq')",
+									   0, NULL, NULL);
+}
+
+void
+sl_topic_insert(int32 topic_id, const char *name, Oid relation, Oid owner,
+				int32 partitions, Jsonb *config)
+{
+	Oid			types[] = {INT4OID, TEXTOID, OIDOID, TEXTOID, INT4OID, JSONBOID};
+	Datum		values[] = {
+		Int32GetDatum(topic_id),
+		CStringGetTextDatum(name),
+		ObjectIdGetDatum(relation),
+		CStringGetTextDatum(GetUserNameFromId(owner, false)),
+		Int32GetDatum(partitions),
+		JsonbPGetDatum(config)
+	};
+
+	sl_catalog_execute("INSERT INTO streamlog.topic"
+					   " VALUES ($1, $2, $3, $4::name, $5, $6, pg_catalog.now(), false)",
+					   lengthof(types), types, values);
+	CacheInvalidateRelcacheByRelid(relation);
+}
+
+void
+sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config)
+{
+	Oid			types[] = {INT4OID, INT4OID, JSONBOID};
+	Datum		values[] = {
+		Int32GetDatum(topic->topic_id),
+		Int32GetDatum(partitions),
+		JsonbPGetDatum(config)
+	};
+
+	sl_catalog_execute("UPDATE streamlog.topic SET partitions = $2, config = $3"
+					   " WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	CacheInvalidateRelcacheByRelid(topic->relation);
+}
+
+void
+sl_topic_mark_dropped(SlTopic *topic)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic->topic_id)};
+
+	sl_catalog_execute("UPDATE streamlog.topic SET dropped = true WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	CacheInvalidateRelcacheByRelid(topic->relation);
+}
+
+void
+sl_topic_delete(int32 topic_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	sl_catalog_execute("DELETE FROM streamlog.segment WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	sl_catalog_execute("DELETE FROM streamlog.partition WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	sl_catalog_execute("DELETE FROM streamlog.topic WHERE topic_id = $1",
+					   lengthof(types), types, values);
+}

@@ -1,0 +1,317 @@
+/*
+ * buffer.c
+ *		What a transaction has produced to one partition and not appended yet.
+ *
+ * Records lie one behind the other in chunks of memory.  When the transaction
+ * has too much in memory, its buffers' chunks are written to a temporary file,
+ * each as an extent; what is produced after that goes into chunks again.  A
+ * buffer is thus a string of bytes, first extents and then chunks.
+ *
+ * Rolling back to a savepoint cuts off the end of the string.  Where to cut is
+ * known from the buffer's runs: one for each nesting level that has records
+ * here, innermost last, with the position and the number of the first of them.
+ * The end of a subtransaction that has rolled back takes away the runs of its
+ * level and deeper and what lies behind their beginning; the end of one that is
+ * released makes its run one of its parent.
+ *
+ * Bytes that are cut off stay in the file.  They are gone with it at the end of
+ * the transaction.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "base/compat.h"
+#include "log/buffer.h"
+
+#define SL_FIRST_CHUNK		((Size) 4096)
+#define SL_LAST_CHUNK		((Size) 1024 * 1024)
+
+typedef struct SlChunk
+{
+	struct SlChunk *next;
+	struct SlChunk *prev;
+	uint64		start;			/* position of its first byte in the buffer */
+	Size		used;
+	Size		size;
+} SlChunk;
+
+#define CHUNK_DATA(chunk)	((char *) (chunk) + MAXALIGN(sizeof(SlChunk)))
+
+typedef struct SlExtent
+{
+	uint64		start;			/* position of its first byte in the buffer */
+	Size		length;
+	int			fileno;
+	off_t		offset;
+} SlExtent;
+
+typedef struct SlRun
+{
+	int			level;
+	uint64		start;			/* position of its first record */
+	int64		count;			/* records before it */
+} SlRun;
+
+struct SlBuffer
+{
+	MemoryContext context;
+	SlChunk    *first;
+	SlChunk    *last;
+	Size		next_size;		/* of the next chunk */
+	Size		memory;			/* of all chunks */
+	uint64		end;			/* position of the next record */
+	int64		count;
+	SlExtent   *extents;
+	int			nextents;
+	int			max_extents;
+	SlRun	   *runs;
+	int			nruns;
+	int			max_runs;
+};
+
+SlBuffer *
+sl_buffer_create(MemoryContext context)
+{
+	SlBuffer   *buffer = MemoryContextAllocZero(context, sizeof(SlBuffer));
+
+	buffer->context = context;
+	buffer->next_size = SL_FIRST_CHUNK;
+	buffer->max_runs = 4;
+	buffer->runs = MemoryContextAlloc(context,
+									  buffer->max_runs * sizeof(SlRun));
+	return buffer;
+}
+
+static SlChunk *
+add_chunk(SlBuffer *buffer, Size want)
+{
+	Size		size = Max(buffer->next_size, want);
+	SlChunk    *chunk = MemoryContextAllocHuge(buffer->context,
+											   MAXALIGN(sizeof(SlChunk)) + size);
+
+	chunk->size = size;
+	chunk->used = 0;
+	chunk->start = buffer->end;
+	chunk->next = NULL;
+	chunk->prev = buffer->last;
+	if (buffer->last)
+		buffer->last->next = chunk;
+	else
+		buffer->first = chunk;
+	buffer->last = chunk;
+	buffer->memory += size;
+	buffer->next_size = Min(buffer->next_size * 2, SL_LAST_CHUNK);
+	return chunk;
+}
+
+static void
+begin_run(SlBuffer *buffer, int level)
+{
+	SlRun	   *run;
+
+	if (buffer->nruns == buffer->max_runs)
+	{
+		buffer->max_runs *= 2;
+		buffer->runs = repalloc_array(buffer->runs, SlRun, buffer->max_runs);
+	}
+	run = &buffer->runs[buffer->nruns++];
+	run->level = level;
+	run->start = buffer->end;
+	run->count = buffer->count;
+}
+
+SlRecord *
+sl_buffer_add(SlBuffer *buffer, Size tuple_len, int level)
+{
+	Size		size = SL_RECORD_SIZE(tuple_len);
+	SlChunk    *chunk = buffer->last;
+	SlRecord   *record;
+
+	if (chunk == NULL || chunk->size - chunk->used < size)
+		chunk = add_chunk(buffer, size);
+	if (buffer->nruns == 0 || buffer->runs[buffer->nruns - 1].level < level)
+		begin_run(buffer, level);
+	Assert(buffer->runs[buffer->nruns - 1].level == level);
+
+	record = (SlRecord *) (CHUNK_DATA(chunk) + chunk->used);
+	chunk->used += size;
+	buffer->end += size;
+	buffer->count++;
+	return record;
+}
+
+int64
+sl_buffer_count(const SlBuffer *buffer)
+{
+	return buffer->count;
+}
+
+Size
+sl_buffer_memory(const SlBuffer *buffer)
+{
+	return buffer->memory;
+}
+
+int
+sl_buffer_lowest_level(const SlBuffer *buffer)
+{
+	return buffer->nruns > 0 ? buffer->runs[0].level : INT_MAX;
+}
+
+static void
+drop_last_chunk(SlBuffer *buffer)
+{
+	SlChunk    *chunk = buffer->last;
+
+	buffer->last = chunk->prev;
+	if (buffer->last)
+		buffer->last->next = NULL;
+	else
+		buffer->first = NULL;
+	buffer->memory -= chunk->size;
+	pfree(chunk);
+}
+
+/* Cut the buffer off at a position. */
+static void
+truncate_at(SlBuffer *buffer, uint64 end, int64 count)
+{
+	while (buffer->last && buffer->last->start >= end)
+		drop_last_chunk(buffer);
+	if (buffer->last)
+		buffer->last->used = end - buffer->last->start;
+
+	while (buffer->nextents > 0 &&
+		   buffer->extents[buffer->nextents - 1].start >= end)
+		buffer->nextents--;
+	if (buffer->nextents > 0)
+	{
+		SlExtent   *extent = &buffer->extents[buffer->nextents - 1];
+
+		extent->length = Min(extent->length, end - extent->start);
+	}
+	buffer->end = end;
+	buffer->count = count;
+}
+
+void
+sl_buffer_subcommit(SlBuffer *buffer, int level)
+{
+	SlRun	   *run = buffer->nruns > 0 ? &buffer->runs[buffer->nruns - 1] : NULL;
+
+	if (run == NULL || run->level < level)
+		return;
+	Assert(run->level == level);
+	if (buffer->nruns > 1 && run[-1].level == level - 1)
+		buffer->nruns--;
+	else
+		run->level = level - 1;
+}
+
+void
+sl_buffer_subabort(SlBuffer *buffer, int level)
+{
+	while (buffer->nruns > 0 && buffer->runs[buffer->nruns - 1].level >= level)
+	{
+		SlRun	   *run = &buffer->runs[--buffer->nruns];
+
+		truncate_at(buffer, run->start, run->count);
+	}
+}
+
+void
+sl_buffer_spill(SlBuffer *buffer, BufFile *file)
+{
+	for (SlChunk *chunk = buffer->first; chunk; chunk = chunk->next)
+	{
+		SlExtent   *extent;
+
+		if (chunk->used == 0)
+			continue;
+		if (buffer->nextents == buffer->max_extents)
+		{
+			buffer->max_extents = Max(16, buffer->max_extents * 2);
+			if (buffer->extents)
+				buffer->extents = repalloc_array(buffer->extents, SlExtent,
+												 buffer->max_extents);
+			else
+				buffer->extents = MemoryContextAlloc(buffer->context,
+													 buffer->max_extents * sizeof(SlExtent));
+		}
+		extent = &buffer->extents[buffer->nextents];
+		extent->start = chunk->start;
+		extent->length = chunk->used;
+		BufFileTell(file, &extent->fileno, &extent->offset);
+		BufFileWrite(file, CHUNK_DATA(chunk), chunk->used);
+		buffer->nextents++;
+	}
+	while (buffer->last)
+		drop_last_chunk(buffer);
+	buffer->next_size = SL_FIRST_CHUNK;
+}
+
+void
+sl_buffer_clear(SlBuffer *buffer)
+{
+	buffer->nruns = 0;
+	buffer->nextents = 0;
+	while (buffer->last)
+		drop_last_chunk(buffer);
+	buffer->next_size = SL_FIRST_CHUNK;
+	buffer->end = 0;
+	buffer->count = 0;
+}
+
+void
+sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader)
+{
+	reader->buffer = buffer;
+	reader->extent = 0;
+	reader->chunk = buffer->first;
+	reader->page = NULL;
+	reader->page_size = 0;
+}
+
+bool
+sl_buffer_read_next(SlBufferReader *reader, BufFile *file,
+					SlRecord **first, SlRecord **end)
+{
+	SlBuffer   *buffer = reader->buffer;
+
+	if (reader->extent < buffer->nextents)
+	{
+		SlExtent   *extent = &buffer->extents[reader->extent++];
+
+		if (reader->page_size < extent->length)
+		{
+			if (reader->page)
+				pfree(reader->page);
+			reader->page = MemoryContextAllocHuge(buffer->context,
+												  extent->length);
+			reader->page_size = extent->length;
+		}
+		if (BufFileSeek(file, extent->fileno, extent->offset, SEEK_SET) != 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not seek in the temporary file of produced records")));
+		BufFileReadExact(file, reader->page, extent->length);
+		*first = (SlRecord *) reader->page;
+		*end = (SlRecord *) (reader->page + extent->length);
+		return true;
+	}
+
+	while (reader->chunk && reader->chunk->used == 0)
+		reader->chunk = reader->chunk->next;
+	if (reader->chunk == NULL)
+	{
+		if (reader->page)
+			pfree(reader->page);
+		reader->page = NULL;
+		return false;
+	}
+	*first = (SlRecord *) CHUNK_DATA(reader->chunk);
+	*end = (SlRecord *) (CHUNK_DATA(reader->chunk) + reader->chunk->used);
+	reader->chunk = reader->chunk->next;
+	return true;
+}

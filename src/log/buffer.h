@@ -1,0 +1,60 @@
+/*
+ * buffer.h
+ *		What a transaction has produced to one partition and not appended yet.
+ */
+#ifndef SL_BUFFER_H
+#define SL_BUFFER_H
+
+#include "lib/ilist.h"
+#include "storage/buffile.h"
+
+#include "log/record.h"
+
+typedef struct SlBuffer SlBuffer;
+
+/* Reads a buffer from its beginning. */
+typedef struct SlBufferReader
+{
+	SlBuffer   *buffer;
+	int			extent;			/* next one to be read from the file */
+	struct SlChunk *chunk;		/* next one to be read from memory */
+	char	   *page;			/* memory for an extent */
+	Size		page_size;
+} SlBufferReader;
+
+/*
+ * A buffer lives in context, which the caller resets at the end of the
+ * transaction.  level is the nesting level of the transaction that a record
+ * belongs to.
+ */
+extern SlBuffer *sl_buffer_create(MemoryContext context);
+
+/* Room for a record; the caller forms it there.  Raises nothing but OOM. */
+extern SlRecord *sl_buffer_add(SlBuffer *buffer, Size tuple_len, int level);
+
+extern int64 sl_buffer_count(const SlBuffer *buffer);
+extern Size sl_buffer_memory(const SlBuffer *buffer);
+
+/* The lowest nesting level of its records; INT_MAX if it has none. */
+extern int	sl_buffer_lowest_level(const SlBuffer *buffer);
+
+/* The end of a subtransaction of this level; both cost nothing if idle. */
+extern void sl_buffer_subcommit(SlBuffer *buffer, int level);
+extern void sl_buffer_subabort(SlBuffer *buffer, int level);
+
+/* Move what is in memory to the end of the file. */
+extern void sl_buffer_spill(SlBuffer *buffer, BufFile *file);
+
+/* Forget all records. */
+extern void sl_buffer_clear(SlBuffer *buffer);
+
+/*
+ * Hand out the records in order, a stretch of them at a time: first and end
+ * bound it; false when there are no more.  What it points at may be changed,
+ * and is valid until the next call.
+ */
+extern void sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader);
+extern bool sl_buffer_read_next(SlBufferReader *reader, BufFile *file,
+								SlRecord **first, SlRecord **end);
+
+#endif							/* SL_BUFFER_H */

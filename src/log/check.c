@@ -1,0 +1,288 @@
+/*
+ * check.c
+ *		Proving that a topic is in order.
+ *
+ * What a fetch relies on is compared with what is there, for every tuple with
+ * storage, visible or not:
+ *
+ *	-	segments follow each other: the first begins at or below the log start,
+ *		bases ascend, every table is there and fit to be a segment
+ *	-	in a segment offsets ascend with the places of the tuples, are at least
+ *		the segment's base, below the next one's, and below the log end
+ *	-	every tuple has the shape of a record and its segment's partition
+ *	-	values that lie out of line can be read
+ *
+ * A page with a problem does not hide the ones after it: each is reported with
+ * its place, up to some number for a segment.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/heapam.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/pg_am.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "log/check.h"
+#include "log/fetch.h"
+#include "log/log.h"
+#include "log/record.h"
+
+/* Problems that are reported for one segment */
+#define SL_MAX_PROBLEMS 20
+
+typedef struct SlCheck
+{
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	int32		partition;
+	Oid			segment;
+	int64		base;
+	int64		end;			/* offsets are below this */
+	int64		records;		/* visible ones */
+	int64		previous;		/* offset */
+	int			problems;
+	Relation	rel;
+	Snapshot	snapshot;
+	MemoryContext context;
+} SlCheck;
+
+static void
+put_row(SlCheck *check, const char *problem)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = Int32GetDatum(check->partition);
+	values[1] = ObjectIdGetDatum(check->segment);
+	nulls[1] = !OidIsValid(check->segment);
+	values[2] = Int64GetDatum(check->base);
+	values[3] = Int64GetDatum(check->records);
+	nulls[3] = problem != NULL;
+	nulls[4] = problem == NULL;
+	if (problem)
+		values[4] = CStringGetTextDatum(problem);
+	tuplestore_putvalues(check->store, check->desc, values, nulls);
+}
+
+static void report(SlCheck *check, const char *format,...) pg_attribute_printf(2, 3);
+
+static void
+report(SlCheck *check, const char *format,...)
+{
+	char		problem[512];
+	va_list		args;
+
+	if (check->problems++ >= SL_MAX_PROBLEMS)
+		return;
+	va_start(args, format);
+	vsnprintf(problem, sizeof(problem), format, args);
+	va_end(args);
+	put_row(check, problem);
+}
+
+/* Read what lies out of line; an error becomes a problem of the segment. */
+static void
+check_toasted(SlCheck *check, HeapTuple tuple, BlockNumber block,
+			  OffsetNumber lp)
+{
+	MemoryContext old = MemoryContextSwitchTo(check->context);
+	ResourceOwner owner = CurrentResourceOwner;
+	Datum		values[SL_SEGMENT_ATTS];
+	bool		nulls[SL_SEGMENT_ATTS];
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(check->context);
+	PG_TRY();
+	{
+		heap_deform_tuple(tuple, RelationGetDescr(check->rel), values, nulls);
+		for (int i = SL_ATT_KEY - 1; i < SL_SEGMENT_ATTS; i++)
+			if (!nulls[i])
+				(void) detoast_attr((struct varlena *) DatumGetPointer(values[i]));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(check->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		report(check, "block %u item %u: a value cannot be read: %s",
+			   block, lp, error->message);
+	}
+	PG_END_TRY();
+	CurrentResourceOwner = owner;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(check->context);
+}
+
+static void
+check_item(SlCheck *check, Page page, BlockNumber block, OffsetNumber lp,
+		   Buffer buffer, HeapTuple toasted)
+{
+	ItemId		item = PageGetItemId(page, lp);
+	HeapTupleHeader header = (HeapTupleHeader) PageGetItem(page, item);
+	HeapTupleData tuple;
+	SlRecordFixed *fixed;
+	int32		partition;
+
+	if (ItemIdGetLength(item) < SL_HOFF + SL_FIXED_SIZE ||
+		header->t_hoff != SL_HOFF)
+	{
+		report(check, "block %u item %u: not a record", block, lp);
+		return;
+	}
+	fixed = sl_tuple_fixed(header);
+	memcpy(&partition, &fixed->partition, sizeof(int32));
+	if (partition != check->partition)
+		report(check, "block %u item %u: a record of partition %d",
+			   block, lp, partition);
+	if (fixed->record_offset <= check->previous)
+		report(check, "block %u item %u: offset %lld after %lld", block, lp,
+			   (long long) fixed->record_offset, (long long) check->previous);
+	else if (fixed->record_offset < check->base ||
+			 fixed->record_offset >= check->end)
+		report(check, "block %u item %u: offset %lld is not between %lld and %lld",
+			   block, lp, (long long) fixed->record_offset,
+			   (long long) check->base, (long long) check->end - 1);
+	check->previous = fixed->record_offset;
+
+	tuple.t_data = header;
+	tuple.t_len = ItemIdGetLength(item);
+	tuple.t_tableOid = RelationGetRelid(check->rel);
+	ItemPointerSet(&tuple.t_self, block, lp);
+	if (!HeapTupleSatisfiesVisibility(&tuple, check->snapshot, buffer))
+		return;
+	if (HeapTupleHeaderXminFrozen(header) || !HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+		if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
+			TransactionIdIsValid(HeapTupleHeaderGetRawXmax(header)) &&
+			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
+			report(check, "block %u item %u: the record was deleted or updated",
+				   block, lp);
+	check->records++;
+	if (HeapTupleHasExternal(&tuple) ||
+		(header->t_infomask & HEAP_HASVARWIDTH && tuple.t_len > 1024))
+		*toasted = tuple;
+}
+
+static void
+check_block(SlCheck *check, BlockNumber block)
+{
+	Buffer		buffer = ReadBuffer(check->rel, block);
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber max;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	max = PageIsNew(page) ? InvalidOffsetNumber : PageGetMaxOffsetNumber(page);
+	for (OffsetNumber lp = FirstOffsetNumber; lp <= max; lp++)
+	{
+		HeapTupleData toasted = {0};
+
+		if (!ItemIdIsNormal(PageGetItemId(page, lp)))
+			continue;
+		check_item(check, page, block, lp, buffer, &toasted);
+		if (toasted.t_data)
+		{
+			/* the page stays pinned, so the tuple stays where it is */
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+			check_toasted(check, &toasted, block, lp);
+			LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		}
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/* The table itself, as sl_segment_open() wants it, but said and not raised */
+static bool
+check_table(SlCheck *check, SlTopic *topic)
+{
+	Relation	rel = try_relation_open(check->segment, AccessShareLock);
+
+	check->rel = rel;
+	if (rel == NULL)
+	{
+		check->segment = InvalidOid;
+		report(check, "the table of the segment is gone");
+		return false;
+	}
+	if (rel->rd_rel->relkind != RELKIND_RELATION ||
+		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
+		RelationGetDescr(rel)->natts != SL_SEGMENT_ATTS)
+	{
+		report(check, "the table is not a heap with the columns of a segment");
+		relation_close(rel, AccessShareLock);
+		return false;
+	}
+	if (rel->rd_rel->relowner != topic->table_owner)
+		report(check, "the table belongs to another role than the topic's");
+	if (rel->rd_rel->relhasindex)
+		report(check, "the table has an index");
+	return true;
+}
+
+static void
+check_segment(SlCheck *check, SlTopic *topic)
+{
+	check->previous = -1;
+	check->records = 0;
+	check->problems = 0;
+	if (check_table(check, topic))
+	{
+		BlockNumber nblocks = RelationGetNumberOfBlocks(check->rel);
+
+		for (BlockNumber block = 0; block < nblocks; block++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			check_block(check, block);
+		}
+		relation_close(check->rel, AccessShareLock);
+	}
+	if (check->problems > SL_MAX_PROBLEMS)
+	{
+		int			more = check->problems - SL_MAX_PROBLEMS;
+
+		check->problems = 0;
+		report(check, "and %d more problems", more);
+	}
+	put_row(check, NULL);
+}
+
+void
+sl_check_topic(SlTopic *topic, TupleDesc desc, Tuplestorestate *store)
+{
+	SlCheck		check = {.desc = desc, .store = store};
+
+	check.context = AllocSetContextCreate(CurrentMemoryContext,
+										  "streamlog check",
+										  ALLOCSET_DEFAULT_SIZES);
+	for (int32 p = 0; p < topic->partitions; p++)
+	{
+		SlSegment  *segments;
+		int			n;
+
+		check.partition = p;
+		n = sl_segment_list(topic->topic_id, p, &segments);
+		PushActiveSnapshot(GetLatestSnapshot());
+		check.snapshot = GetActiveSnapshot();
+		for (int i = 0; i < n; i++)
+		{
+			check.segment = segments[i].relation;
+			check.base = segments[i].base;
+			check.end = i + 1 < n ? segments[i + 1].base : PG_INT64_MAX;
+			check_segment(&check, topic);
+		}
+		PopActiveSnapshot();
+		pfree(segments);
+	}
+	MemoryContextDelete(check.context);
+}

@@ -1,0 +1,408 @@
+/*
+ * fetch.c
+ *		Reading records of a partition.
+ *
+ * The order of the steps is what makes a reader see every record:
+ *
+ *	1.	read, under one lock, how far the log may be read (visible_end), up to
+ *		which LSN WAL has to be flushed for that, and the active segment
+ *	2.	flush WAL
+ *	3.	take a fresh snapshot: whatever is below visible_end is decided for it
+ *	4.	scan
+ *
+ * With a snapshot from before step 1 a record that was committed in between
+ * would be skipped for ever.  partition.c has the proof.
+ *
+ * A wait puts this backend on the partition's list and looks again before it
+ * sleeps, so that a commit in between is not missed.  While it waits the
+ * statement keeps its snapshot; streamlog.max_wait bounds that.  A transaction
+ * that has an xid does not wait: it would hold back VACUUM everywhere.  Nor does
+ * one in REPEATABLE READ or above, where nothing new can come.
+ *
+ * Where everything between a position and visible_end was aborted there is
+ * nothing to return; what has been found empty is remembered, so that a reader
+ * that asks again does not scan it again.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/heapam.h"
+#include "access/relation.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "base/errors.h"
+#include "base/waitpoint.h"
+#include "log/fetch.h"
+#include "log/scan.h"
+#include "log/search.h"
+#include "log/timeindex.h"
+
+#define SL_DEFAULT_MAX_WAIT 30000	/* ms */
+
+/* Setting */
+static int	max_wait = SL_DEFAULT_MAX_WAIT;
+
+/* A fetch on its way */
+typedef struct SlFetch
+{
+	const SlFetchLimits *limits;
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	struct varlena *topic;		/* as it is stored in a tuple */
+	int64		records;
+	int64		bytes;
+	char	   *image;			/* memory for a tuple */
+	Size		image_size;
+	MemoryContext row_context;
+} SlFetch;
+
+void
+sl_fetch_define_gucs(void)
+{
+	DefineCustomIntVariable("streamlog.max_wait",
+							"Longest time that a fetch waits for records.",
+							"While it waits, its snapshot keeps VACUUM from removing dead rows.",
+							&max_wait, SL_DEFAULT_MAX_WAIT, 0, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+}
+
+/*
+ * A record's row as its tuple with one more column behind: no column is taken
+ * apart.  Compressed values stay so.
+ */
+static void
+put_tuple(SlFetch *fetch, HeapTuple tuple)
+{
+	HeapTupleData row;
+	Size		pos = tuple->t_len;
+	Size		len;
+
+	if (!VARATT_IS_SHORT(fetch->topic))
+		pos = SL_HOFF + att_align_nominal(pos - SL_HOFF, TYPALIGN_INT);
+	len = pos + VARSIZE_ANY(fetch->topic);
+	if (len > fetch->image_size)
+	{
+		if (fetch->image)
+			pfree(fetch->image);
+		fetch->image_size = Max(len * 2, 1024);
+		fetch->image = MemoryContextAllocHuge(fetch->row_context,
+											  fetch->image_size);
+	}
+
+	row.t_len = len;
+	row.t_data = (HeapTupleHeader) fetch->image;
+	memcpy(fetch->image, tuple->t_data, tuple->t_len);
+	memset(fetch->image + tuple->t_len, 0, pos - tuple->t_len);
+	memcpy(fetch->image + pos, fetch->topic, VARSIZE_ANY(fetch->topic));
+
+	HeapTupleHeaderSetNatts(row.t_data, SL_RECORD_ATTS);
+	row.t_data->t_infomask &= HEAP_HASNULL;
+	row.t_data->t_infomask |= HEAP_HASVARWIDTH;
+	row.t_data->t_bits[0] |= 1 << (SL_ATT_TOPIC - 1);
+	tuplestore_puttuple(fetch->store, &row);
+}
+
+/* The same for a record with values out of line, which have to be fetched. */
+static Size
+put_toasted(SlFetch *fetch, Relation rel, HeapTuple tuple)
+{
+	Datum		values[SL_RECORD_ATTS];
+	bool		nulls[SL_RECORD_ATTS];
+	HeapTuple	row;
+	Size		len;
+	MemoryContext old = MemoryContextSwitchTo(fetch->row_context);
+
+	heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
+	for (int i = 0; i < SL_SEGMENT_ATTS; i++)
+		if (!nulls[i] && TupleDescAttr(fetch->desc, i)->attlen == -1)
+			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
+	values[SL_ATT_TOPIC - 1] = PointerGetDatum(fetch->topic);
+	nulls[SL_ATT_TOPIC - 1] = false;
+	row = heap_form_tuple(fetch->desc, values, nulls);
+	len = row->t_len;
+	MemoryContextSwitchTo(old);
+
+	tuplestore_puttuple(fetch->store, row);
+	MemoryContextReset(fetch->row_context);
+	fetch->image = NULL;
+	fetch->image_size = 0;
+	return len;
+}
+
+static bool
+fetch_visitor(void *arg, Relation rel, HeapTuple tuple)
+{
+	SlFetch    *fetch = arg;
+
+	if (fetch->records > 0 &&
+		(fetch->records >= fetch->limits->max_records ||
+		 fetch->bytes + tuple->t_len > fetch->limits->max_bytes))
+		return false;
+
+	if (HeapTupleHasExternal(tuple))
+		fetch->bytes += put_toasted(fetch, rel, tuple);
+	else
+	{
+		put_tuple(fetch, tuple);
+		fetch->bytes += tuple->t_len;
+	}
+	fetch->records++;
+	return true;
+}
+
+/* Step 2 of the comment at the top. */
+static void
+flush_wal(const SlPartitionState *state)
+{
+	if (SL_MUTANT("no-reader-flush"))
+		return;
+	if (state->last_commit_lsn > GetFlushRecPtr(NULL))
+		XLogFlush(state->last_commit_lsn);
+}
+
+/* Step 3 */
+static void
+push_snapshot(void)
+{
+	if (SL_MUTANT("statement-snapshot"))
+		PushActiveSnapshot(GetActiveSnapshot());
+	else
+		PushActiveSnapshot(GetLatestSnapshot());
+}
+
+/* A list of segments that does not end with the active one is an old one. */
+static void
+refresh_segments(SlLog *log, const SlPartitionState *state)
+{
+	if (OidIsValid(state->active_segment) &&
+		(log->nsegments == 0 ||
+		 log->segments[log->nsegments - 1].relation != state->active_segment))
+		sl_log_read_segments(log);
+}
+
+static void
+check_range(SlTopic *topic, int32 partition, int64 offset,
+			const SlPartitionState *state)
+{
+	if (offset >= state->log_start && offset <= state->log_end)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_SL_OFFSET_OUT_OF_RANGE),
+			 errmsg("offset %lld is out of range for topic \"%s\" partition %d",
+					(long long) offset, topic->name, partition),
+			 errdetail("It holds offsets from %lld up to %lld.",
+					   (long long) state->log_start,
+					   (long long) state->visible_end),
+			 errhint("Begin at start_offset() or at end_offset().")));
+}
+
+/* Where to begin, without what was found empty before. */
+static int64
+skip_scanned(const SlLog *log, const SlPartitionState *state, int64 offset)
+{
+	if (log->scanned_generation == state->generation &&
+		log->scanned_from <= offset && offset < log->scanned_to)
+		return log->scanned_to;
+	return offset;
+}
+
+static void
+note_scanned(SlLog *log, const SlPartitionState *state, int64 from, int64 to)
+{
+	if (log->scanned_generation != state->generation ||
+		from < log->scanned_from || from > log->scanned_to)
+	{
+		log->scanned_generation = state->generation;
+		log->scanned_from = from;
+	}
+	log->scanned_to = to;
+}
+
+/*
+ * Sleep until the partition can be read beyond offset, or the deadline.  False
+ * if that has come.
+ */
+static bool
+wait_for_more(SlLog *log, int64 offset, TimestampTz deadline)
+{
+	if (!sl_partition_wait_begin(log->part, &log->key, offset))
+		return true;			/* it has moved, or must be attached anew */
+	SL_WAITPOINT("fetch-before-sleep");
+	for (;;)
+	{
+		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+														   deadline);
+		int			events;
+
+		if (left <= 0)
+			break;
+		events = WaitLatch(MyLatch,
+						   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						   left, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if ((events & WL_LATCH_SET) &&
+			!sl_partition_wait_begin(log->part, &log->key, offset))
+			return true;
+	}
+	sl_partition_wait_end();
+	return false;
+}
+
+/* Scan what can be read from offset on; true if the fetch has come to its end. */
+static bool
+fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
+				int64 *offset, SlFetch *fetch)
+{
+	int64		from = skip_scanned(log, state, *offset);
+	int64		reached;
+	SlScanResult result;
+
+	if (from >= state->visible_end)
+	{
+		*offset = Max(*offset, from);
+		return false;
+	}
+	flush_wal(state);
+	SL_WAITPOINT("fetch-before-snapshot");
+	refresh_segments(log, state);
+	push_snapshot();
+	result = sl_scan(topic, log, from, state->visible_end, fetch_visitor,
+					 fetch, &reached);
+	PopActiveSnapshot();
+
+	if (fetch->records > 0 || result != SL_SCAN_END)
+		return true;
+	note_scanned(log, state, *offset, reached);
+	*offset = reached;
+	return false;
+}
+
+void
+sl_fetch(SlTopic *topic, int32 partition, int64 offset,
+		 const SlFetchLimits *limits, TupleDesc desc, Tuplestorestate *store)
+{
+	SlFetch		fetch = {.limits = limits, .desc = desc, .store = store};
+	long		wait = Min(limits->max_wait, max_wait);
+	TimestampTz deadline = 0;
+	SlPartitionState state;
+	SlLog	   *log = sl_log_open(topic, partition, &state);
+
+	check_range(topic, partition, offset, &state);
+	if (limits->max_records == 0)
+		return;
+	fetch.row_context = AllocSetContextCreate(CurrentMemoryContext,
+											  "streamlog fetch",
+											  ALLOCSET_DEFAULT_SIZES);
+	fetch.topic = (struct varlena *) cstring_to_text(topic->name);
+	if (VARATT_CAN_MAKE_SHORT(fetch.topic))
+	{
+		Size		size = VARATT_CONVERTED_SHORT_SIZE(fetch.topic);
+
+		memmove((char *) fetch.topic + VARHDRSZ_SHORT, VARDATA(fetch.topic),
+				size - VARHDRSZ_SHORT);
+		SET_VARSIZE_SHORT(fetch.topic, size);
+	}
+
+	while (!fetch_available(topic, log, &state, &offset, &fetch))
+	{
+		if (wait <= 0 || IsolationUsesXactSnapshot() ||
+			TransactionIdIsValid(GetTopTransactionIdIfAny()))
+			break;
+		if (deadline == 0)
+			deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
+		if (!wait_for_more(log, offset, deadline))
+			break;
+		log = sl_log_open(topic, partition, &state);
+	}
+	MemoryContextDelete(fetch.row_context);
+}
+
+SlLog *
+sl_fetch_bounds(SlTopic *topic, int32 partition, SlPartitionState *state)
+{
+	SlLog	   *log = sl_log_open(topic, partition, state);
+
+	flush_wal(state);
+	return log;
+}
+
+typedef struct SlTimeSearch
+{
+	TimestampTz time;
+	int64		found;
+} SlTimeSearch;
+
+/* Stops at the first record that is not older. */
+static bool
+time_visitor(void *arg, Relation rel, HeapTuple tuple)
+{
+	SlTimeSearch *search = arg;
+	SlRecordFixed *fixed = sl_tuple_fixed(tuple->t_data);
+
+	if (fixed->timestamp < search->time)
+		return true;
+	search->found = fixed->record_offset;
+	return false;
+}
+
+/* Where in a segment the search for a time has to begin. */
+static int64
+first_offset_for_time(SlTopic *topic, const SlSegment *segment,
+					  TimestampTz time)
+{
+	BlockNumber block = sl_timeindex_block(segment->relation, time);
+	Relation	rel;
+	int64		offset = segment->base;
+
+	if (block == 0)
+		return segment->base;
+	rel = sl_segment_open(topic, segment->relation, AccessShareLock);
+	if (rel == NULL)
+		return segment->base;	/* the scan says so */
+	while (block > 0 && (block >= RelationGetNumberOfBlocks(rel) ||
+						 !sl_block_first_offset(rel, block, &offset)))
+		block--;
+	relation_close(rel, AccessShareLock);
+	return block > 0 ? offset : segment->base;
+}
+
+int64
+sl_fetch_offset_for_time(SlTopic *topic, int32 partition, TimestampTz time)
+{
+	SlPartitionState state;
+	SlLog	   *log = sl_fetch_bounds(topic, partition, &state);
+	SlTimeSearch search = {time, -1};
+
+	refresh_segments(log, &state);
+	push_snapshot();
+	for (int i = 0; i < log->nsegments && search.found < 0; i++)
+	{
+		const SlSegment *segment = &log->segments[i];
+		int64		end = i + 1 < log->nsegments ?
+		Min(log->segments[i + 1].base, state.visible_end) : state.visible_end;
+		int64		from;
+		int64		reached;
+
+		if (segment->has_max && segment->max_timestamp < time)
+			continue;
+		from = Max(first_offset_for_time(topic, segment, time),
+				   state.log_start);
+		if (from < end &&
+			sl_scan(topic, log, from, end, time_visitor, &search,
+					&reached) == SL_SCAN_HIDDEN)
+			break;
+	}
+	PopActiveSnapshot();
+	return search.found;
+}

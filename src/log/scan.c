@@ -1,0 +1,264 @@
+/*
+ * scan.c
+ *		Scanning records of a partition in order.
+ *
+ * A scan begins where the last one of this backend stopped, if that is where it
+ * is wanted, and else searches the segment for the offset; then it goes forward
+ * block by block, and from segment to segment.  It sees the heap as any other
+ * scan does, by a snapshot, but one that is taken after the end was read: see
+ * partition.c for why that makes it complete.
+ *
+ * In REPEATABLE READ and above the caller's statement must not show what its
+ * transaction's snapshot does not, so the scan stops before the first such
+ * record: to leave it out would be a hole.
+ *
+ * The TOAST pointers of a tuple are good only while the segment is locked and
+ * the snapshot active: the visitor resolves them at once.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
+#include "utils/snapmgr.h"
+
+#include "base/compat.h"
+#include "base/waitpoint.h"
+#include "log/scan.h"
+#include "log/search.h"
+
+typedef struct SlScan
+{
+	SlTopic    *topic;
+	SlLog	   *log;
+	Relation	rel;
+	Snapshot	snapshot;
+	Snapshot	own;			/* NULL unless the transaction has its own */
+	int64		next;			/* next offset that is wanted */
+	int64		previous;		/* last one seen, wanted or not */
+	int64		end;
+	SlScanVisitor visitor;
+	void	   *arg;
+} SlScan;
+
+/* The visible records of one page, as they lie in it */
+typedef struct SlPageRecords
+{
+	int			n;
+	bool		hidden;			/* there was one that the own snapshot hides */
+	bool		at_end;			/* there was one at or above the end */
+	HeapTupleData tuples[MaxHeapTuplesPerPage];
+} SlPageRecords;
+
+static void
+disorder(SlScan *scan, BlockNumber block, int64 offset)
+{
+	sl_report_damage(scan->rel, block,
+					 psprintf("It holds offset %lld after %lld.",
+							  (long long) offset,
+							  (long long) scan->previous));
+}
+
+/* Find what is to be visited in a page, under its content lock. */
+static void
+collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
+{
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber max;
+	bool		all_visible;
+
+	records->n = 0;
+	records->hidden = false;
+	records->at_end = false;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	max = PageIsNew(page) ? InvalidOffsetNumber : PageGetMaxOffsetNumber(page);
+	all_visible = PageIsAllVisible(page) && !scan->snapshot->takenDuringRecovery;
+	for (OffsetNumber lp = FirstOffsetNumber; lp <= max; lp++)
+	{
+		HeapTuple	tuple = &records->tuples[records->n];
+		Size		len;
+		int64		offset;
+		bool		visible;
+
+		tuple->t_data = sl_page_tuple(scan->rel, page, block, lp, &len);
+		if (tuple->t_data == NULL)
+			continue;
+		offset = sl_tuple_fixed(tuple->t_data)->record_offset;
+		if (offset <= scan->previous)
+			disorder(scan, block, offset);
+		scan->previous = offset;
+		if (offset < scan->next)
+			continue;
+		if (offset >= scan->end)
+		{
+			records->at_end = true;
+			break;
+		}
+
+		tuple->t_len = len;
+		tuple->t_tableOid = RelationGetRelid(scan->rel);
+		ItemPointerSet(&tuple->t_self, block, lp);
+		visible = all_visible ||
+			HeapTupleSatisfiesVisibility(tuple, scan->snapshot, buffer);
+		HeapCheckForSerializableConflictOut(visible, scan->rel, tuple, buffer,
+											scan->snapshot);
+		if (!visible)
+			continue;
+		if (scan->own && !all_visible && !SL_MUTANT("ignore-own-snapshot") &&
+			!HeapTupleSatisfiesVisibility(tuple, scan->own, buffer))
+		{
+			records->hidden = true;
+			break;
+		}
+		records->n++;
+	}
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+}
+
+/* One page: false if the scan ends in it, with *result saying how. */
+static bool
+scan_page(SlScan *scan, BlockNumber block, SlScanResult *result)
+{
+	Buffer		buffer = ReadBuffer(scan->rel, block);
+	SlPageRecords records;
+	bool		more = true;
+
+	collect(scan, buffer, block, &records);
+	for (int i = 0; i < records.n && more; i++)
+	{
+		HeapTuple	tuple = &records.tuples[i];
+
+		more = scan->visitor(scan->arg, scan->rel, tuple);
+		if (more)
+			scan->next = sl_tuple_fixed(tuple->t_data)->record_offset + 1;
+		else
+			*result = SL_SCAN_STOPPED;
+	}
+	ReleaseBuffer(buffer);
+
+	if (more && records.hidden)
+	{
+		*result = SL_SCAN_HIDDEN;
+		return false;
+	}
+	if (more && records.at_end)
+	{
+		*result = SL_SCAN_END;
+		return false;
+	}
+	return more;
+}
+
+/* Does the block where the last fetch stopped serve this one? */
+static bool
+hint_fits(SlScan *scan, BlockNumber nblocks)
+{
+	SlLog	   *log = scan->log;
+	int64		first;
+
+	return log->hint_segment == RelationGetRelid(scan->rel) &&
+		log->hint_file == sl_relation_file(scan->rel) &&
+		log->hint_offset == scan->next &&
+		log->hint_block < nblocks &&
+		sl_block_first_offset(scan->rel, log->hint_block, &first) &&
+		first <= scan->next;
+}
+
+/* Scan one segment; segment_end is the base of the next one, or the bound. */
+static bool
+scan_segment(SlScan *scan, const SlSegment *segment, int64 segment_end,
+			 SlScanResult *result)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(scan->rel);
+	BlockNumber block;
+	bool		more = true;
+
+	if (hint_fits(scan, nblocks))
+		block = scan->log->hint_block;
+	else
+		block = sl_search_block(scan->rel, nblocks, scan->next, segment->base,
+								segment_end);
+	PredicateLockRelation(scan->rel, scan->snapshot);
+
+	scan->previous = segment->base - 1;
+	for (; block < nblocks && more; block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		more = scan_page(scan, block, result);
+		scan->log->hint_block = block;
+	}
+	scan->log->hint_segment = RelationGetRelid(scan->rel);
+	scan->log->hint_file = sl_relation_file(scan->rel);
+	scan->log->hint_offset = scan->next;
+	return more;
+}
+
+/* The segment that holds an offset; -1 if it is below all of them. */
+static int
+find_segment(const SlLog *log, int64 offset)
+{
+	int			low = -1;
+	int			high = log->nsegments;
+
+	while (high - low > 1)
+	{
+		int			middle = (low + high) / 2;
+
+		if (log->segments[middle].base <= offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+SlScanResult
+sl_scan(SlTopic *topic, SlLog *log, int64 offset, int64 end,
+		SlScanVisitor visitor, void *arg, int64 *reached)
+{
+	SlScanResult result = SL_SCAN_END;
+	SlScan		scan = {
+		.topic = topic,
+		.log = log,
+		.snapshot = GetActiveSnapshot(),
+		.own = IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : NULL,
+		.next = offset,
+		.end = end,
+		.visitor = visitor,
+		.arg = arg
+	};
+	int			i = find_segment(log, offset);
+	bool		more = i >= 0;
+
+	if (i < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("no segment of topic \"%s\" partition %d holds offset %lld",
+						topic->name, log->key.partition, (long long) offset),
+				 errhint("Run check_topic('%s').", topic->name)));
+
+	for (; more && i < log->nsegments && log->segments[i].base < end; i++)
+	{
+		const SlSegment *segment = &log->segments[i];
+
+		scan.rel = sl_segment_open(topic, segment->relation, AccessShareLock);
+		if (scan.rel == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATA_CORRUPTED),
+					 errmsg("a segment of topic \"%s\" is missing", topic->name),
+					 errdetail("The table that held the offsets from %lld on is gone.",
+							   (long long) segment->base),
+					 errhint("Run check_topic('%s').", topic->name)));
+		more = scan_segment(&scan, segment,
+							i + 1 < log->nsegments ?
+							log->segments[i + 1].base : PG_INT64_MAX,
+							&result);
+		table_close(scan.rel, AccessShareLock);
+	}
+	*reached = result == SL_SCAN_END ? end : scan.next;
+	return result;
+}

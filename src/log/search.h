@@ -1,0 +1,47 @@
+/*
+ * search.h
+ *		Finding an offset in a segment.
+ */
+#ifndef SL_SEARCH_H
+#define SL_SEARCH_H
+
+#include "storage/block.h"
+#include "storage/bufpage.h"
+#include "utils/rel.h"
+
+#include "log/record.h"
+
+/*
+ * The tuple at a line pointer of a page of a segment, NULL if the pointer has
+ * no storage.  The buffer's content lock is held.  Raises DATA_CORRUPTED if
+ * what is there cannot be a record.
+ */
+extern HeapTupleHeader sl_page_tuple(Relation rel, Page page,
+									 BlockNumber block, OffsetNumber lp,
+									 Size *len);
+
+/*
+ * The offset of the first (last) tuple with storage in a block, visible or not;
+ * false if there is none.  Takes and releases the buffer's content lock.
+ */
+extern bool sl_block_first_offset(Relation rel, BlockNumber block,
+								  int64 *offset);
+extern bool sl_block_last_offset(Relation rel, BlockNumber block,
+								 int64 *offset);
+
+/*
+ * The block at which a scan for offset has to begin: every tuple in an earlier
+ * one has a smaller offset.  base and end bound what the segment may hold.
+ * Raises DATA_CORRUPTED where it meets disorder.
+ */
+extern BlockNumber sl_search_block(Relation rel, BlockNumber nblocks,
+								   int64 offset, int64 base, int64 end);
+
+/* One more than the last tuple with storage, visible or not; base if none. */
+extern int64 sl_search_end(Relation rel, int64 base);
+
+/* Raise DATA_CORRUPTED for a place in a segment. */
+extern void sl_report_damage(Relation rel, BlockNumber block,
+							 const char *detail) pg_attribute_noreturn();
+
+#endif							/* SL_SEARCH_H */

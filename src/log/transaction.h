@@ -1,0 +1,31 @@
+/*
+ * transaction.h
+ *		What the current transaction has produced.
+ */
+#ifndef SL_TRANSACTION_H
+#define SL_TRANSACTION_H
+
+#include "log/record.h"
+
+/* Called for every record once it is appended, in the order of the log. */
+typedef void (*SlProducedReport) (void *arg, SlTopic *topic, int32 partition,
+								  const SlRecord *record);
+
+extern void sl_transaction_define_gucs(void);
+extern void sl_transaction_init(void);
+
+/*
+ * Room for a record in the current (sub)transaction; the caller forms it there
+ * at once.  May raise (no memory, temporary file), in which case the record is
+ * not there.  The topic was opened for ACL_INSERT by the caller.
+ */
+extern SlRecord *sl_transaction_add(SlTopic *topic, int32 partition,
+									Size tuple_len);
+
+/*
+ * Append all that is buffered now.  Raises if some of it belongs to an outer
+ * level of the transaction, which a rollback of this one would take along.
+ */
+extern void sl_transaction_flush(SlProducedReport report, void *arg);
+
+#endif							/* SL_TRANSACTION_H */

@@ -1,0 +1,109 @@
+/*
+ * partition.h
+ *		What all backends share about a partition: how far its log goes, and
+ *		which transactions have appended to it and not ended.
+ */
+#ifndef SL_PARTITION_H
+#define SL_PARTITION_H
+
+#include "access/xlogdefs.h"
+
+/* No OID of a database or table of ours is ever used for two logs at once. */
+typedef struct SlPartitionKey
+{
+	Oid			database;
+	Oid			relation;		/* the topic's table */
+	int32		partition;
+} SlPartitionKey;
+
+/* A partition in shared memory; owned by partition.c */
+typedef struct SlPartition SlPartition;
+
+/* A partition as some backend saw it at one instant */
+typedef struct SlPartitionState
+{
+	int64		log_start;		/* oldest offset that may be read */
+	int64		visible_end;	/* one more than the last that may */
+	int64		log_end;		/* next offset to be given out; never shown */
+	XLogRecPtr	last_commit_lsn;	/* flush up to here before using the above */
+	Oid			active_segment; /* table that is appended to, or InvalidOid */
+	int64		active_base;	/* its base offset */
+	uint32		generation;		/* changes when it is initialised anew */
+} SlPartitionState;
+
+/*
+ * A transaction's claim on a partition: the first offset that it has appended
+ * and not decided yet.
+ */
+typedef struct SlClaim SlClaim;
+
+/* One claim, for the view undecided_transactions */
+typedef struct SlClaimInfo
+{
+	SlPartitionKey key;
+	int			pid;
+	int64		held;			/* readers are held back from here on */
+} SlClaimInfo;
+
+extern void sl_partition_define_gucs(void);
+extern Size sl_partition_shmem_size(void);
+extern void sl_partition_shmem_init(void);
+
+/*
+ * Initialisation.  attach() finds or makes the entry of a partition; where it
+ * returns false, the caller is the one to find out what the log holds, and must
+ * call exactly one of init_done() and init_failed(); until then everybody else
+ * waits in attach().  An end of the transaction or of the process does the
+ * latter by itself.  An entry stays valid while *part is used with its key: all
+ * calls below return false when it has been given to another partition, upon
+ * which the caller attaches again.
+ */
+extern bool sl_partition_attach(const SlPartitionKey *key, SlPartition **part);
+extern void sl_partition_init_done(SlPartition *part, int64 log_start,
+								   int64 log_end, int64 committed_end,
+								   Oid active_segment, int64 active_base);
+extern void sl_partition_init_failed(void);
+
+extern bool sl_partition_read(SlPartition *part, const SlPartitionKey *key,
+							  SlPartitionState *state);
+
+/*
+ * Appending.  claims are taken before the first append of a transaction, so
+ * that there is an error before anything is given out; allocate() is called
+ * under the append lock and gives out n offsets if active_segment still is what
+ * is appended to.
+ */
+extern SlClaim *sl_claim_reserve(void);
+extern void sl_claim_release(SlClaim *claim);
+extern bool sl_partition_allocate(SlPartition *part, const SlPartitionKey *key,
+								  SlClaim *claim, Oid active_segment,
+								  int n, int64 *first);
+
+/*
+ * End of a transaction: last is the last of its offsets that survived, or -1.
+ * Both free the claim, and never raise.
+ */
+extern void sl_claim_commit(SlClaim *claim, int64 last, XLogRecPtr lsn);
+extern void sl_claim_abort(SlClaim *claim);
+
+/*
+ * Waiting for the visible end to pass want.  begin() puts this backend on the
+ * list unless that has happened already, and says whether it did; after it the
+ * latch is set when the end moves.  end() may be called at any time.
+ */
+extern bool sl_partition_wait_begin(SlPartition *part,
+									const SlPartitionKey *key, int64 want);
+extern void sl_partition_wait_end(void);
+
+/* Rolling and dropping; never raise. */
+extern void sl_partition_set_active(const SlPartitionKey *key,
+									Oid active_segment, int64 active_base);
+extern void sl_partition_forget(const SlPartitionKey *key);
+
+/*
+ * All claims of the server, in palloc'd memory; n receives their number, lsn
+ * how far WAL has to be flushed before they are shown.
+ */
+extern SlClaimInfo *sl_claims_list(int *n, XLogRecPtr *lsn);
+
+#endif							/* SL_PARTITION_H */

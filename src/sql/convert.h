@@ -1,0 +1,32 @@
+/*
+ * convert.h
+ *		Keys and values of any type as bytes.
+ */
+#ifndef SL_CONVERT_H
+#define SL_CONVERT_H
+
+#include "fmgr.h"
+
+/* How a type becomes bytes; found once for a call site */
+typedef struct SlConversion
+{
+	Oid			type;
+	bool		is_bytes;		/* bytea */
+	bool		is_text;		/* its varlena is its text */
+	FmgrInfo	output;
+} SlConversion;
+
+extern void sl_conversion_init(SlConversion *conversion, Oid type,
+							   MemoryContext context);
+
+/*
+ * The bytes of a value: bytea as they are, text and everything else that has a
+ * text as UTF-8.  Neither compressed nor out of line; memory of the current
+ * context, or the value itself.
+ */
+extern struct varlena *sl_convert(SlConversion *conversion, Datum value);
+
+/* Text of the server's encoding as UTF-8 */
+extern struct varlena *sl_utf8(struct varlena *text);
+
+#endif							/* SL_CONVERT_H */

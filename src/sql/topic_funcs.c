@@ -1,0 +1,155 @@
+/*
+ * topic_funcs.c
+ *		The SQL functions on topics, and the trigger on their tables.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+
+#include "base/errors.h"
+#include "catalog/ddl.h"
+#include "catalog/topic.h"
+#include "log/check.h"
+#include "sql/rows.h"
+
+PG_FUNCTION_INFO_V1(streamlog_create_topic);
+PG_FUNCTION_INFO_V1(streamlog_alter_topic);
+PG_FUNCTION_INFO_V1(streamlog_drop_topic);
+PG_FUNCTION_INFO_V1(streamlog_check_topic);
+PG_FUNCTION_INFO_V1(streamlog_refuse_change);
+
+static char *
+get_name(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument \"topic\" must not be null")));
+	return text_to_cstring(PG_GETARG_TEXT_PP(0));
+}
+
+static void
+check_can_change(const char *command)
+{
+	PreventCommandIfReadOnly(command);
+	PreventCommandIfParallelMode(command);
+	PreventCommandDuringRecovery(command);
+}
+
+/* An integer argument for which null and Kafka's -1 mean the default, 1 */
+static int32
+get_number(FunctionCallInfo fcinfo, int arg)
+{
+	if (PG_ARGISNULL(arg) || PG_GETARG_INT32(arg) == -1)
+		return 1;
+	return PG_GETARG_INT32(arg);
+}
+
+/* create_topic(topic, partitions, replication_factor, config, if_not_exists) */
+Datum
+streamlog_create_topic(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+	int32		replication_factor = get_number(fcinfo, 2);
+	Jsonb	   *config;
+
+	check_can_change("create_topic()");
+	if (replication_factor != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SL_INVALID_REPLICATION_FACTOR),
+				 errmsg("invalid replication factor: %d", replication_factor),
+				 errdetail("This database is the only broker: topics are not replicated to others yet."),
+				 errhint("Use 1. Physical standbys of this server have the topic all the same.")));
+	config = PG_ARGISNULL(3) ?
+		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"))) :
+		PG_GETARG_JSONB_P(3);
+
+	if (!sl_ddl_create_topic(name, get_number(fcinfo, 1), config,
+							 !PG_ARGISNULL(4) && PG_GETARG_BOOL(4)))
+		ereport(NOTICE,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("topic \"%s\" already exists, skipping", name)));
+	PG_RETURN_VOID();
+}
+
+/* alter_topic(topic, partitions, config) */
+Datum
+streamlog_alter_topic(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+
+	check_can_change("alter_topic()");
+	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SL_INVALID_PARTITIONS),
+				 errmsg("invalid number of partitions: %d", PG_GETARG_INT32(1)),
+				 errhint("The number given is the new total; it can only grow.")));
+	sl_ddl_alter_topic(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1),
+					   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	PG_RETURN_VOID();
+}
+
+/* drop_topic(topic, if_exists) */
+Datum
+streamlog_drop_topic(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+
+	check_can_change("drop_topic()");
+	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1) && !sl_topic_exists(name))
+		ereport(NOTICE,
+				(errmsg("topic \"%s\" does not exist, skipping", name)));
+	else
+		sl_ddl_drop_topic(name);
+	PG_RETURN_VOID();
+}
+
+/* check_topic(topic) */
+Datum
+streamlog_check_topic(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+	SlTopic    *topic;
+	SlRows		rows;
+
+	PreventCommandDuringRecovery("check_topic()");
+	sl_rows_begin(&rows, fcinfo);
+	topic = sl_topic_open(name, strlen(name), AccessShareLock, ACL_SELECT);
+	sl_check_topic(topic, rows.desc, rows.store);
+	return (Datum) 0;
+}
+
+/*
+ * On the table of every topic: whatever SQL would do to it.  Reading is all
+ * that is left.
+ */
+Datum
+streamlog_refuse_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const char *table;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("refuse_change() must be called as a trigger")));
+
+	table = RelationGetRelationName(trigger->tg_relation);
+	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot insert into the table of topic \"%s\"", table),
+				 errhint("Use SELECT produce('%s', key, value), or produce_batch() for many records.",
+						 table)));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change the records of topic \"%s\"", table),
+			 errdetail("A log is only ever appended to."),
+			 errhint("drop_topic() removes a topic with all its records.")));
+	return (Datum) 0;
+}
