@@ -9,10 +9,10 @@
 #define SL_COMPAT_H
 
 #include "storage/buffile.h"
-#include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
+
+#include "base/zeroextend.h"
 
 #if PG_VERSION_NUM < 150000
 #error "streamlog needs PostgreSQL 15 or later"
@@ -37,40 +37,19 @@ BufFileReadExact(BufFile *file, void *ptr, size_t size)
 #define sl_relation_file(rel)	((rel)->rd_node.relNode)
 #endif
 
-/*
- * Add n blocks of zeroes to the end of a table's file, which has nblocks.  16
- * has a function for it; before that, each block was to be added by itself.
- */
-static inline void
-sl_extend_relation(Relation rel, BlockNumber nblocks, int n)
-{
+/* The path of the main fork's file */
 #if PG_VERSION_NUM >= 160000
-	Buffer		buffers[128];
-	uint32		extended = 0;
-
-	while (n > 0)
-	{
-		BlockNumber first;
-
-		first = ExtendBufferedRelBy(BMR_REL(rel), MAIN_FORKNUM, NULL, 0,
-									Min(n, lengthof(buffers)),
-									buffers, &extended);
-		Assert(first == nblocks);
-		for (uint32 i = 0; i < extended; i++)
-			ReleaseBuffer(buffers[i]);
-		nblocks = first + extended;
-		n -= extended;
-	}
+#define sl_smgr_path(reln)	relpath((reln)->smgr_rlocator, MAIN_FORKNUM)
 #else
-	PGAlignedBlock zeroes;
-
-	memset(zeroes.data, 0, BLCKSZ);
-	LockRelationForExtension(rel, ExclusiveLock);
-	for (int i = 0; i < n; i++)
-		smgrextend(RelationGetSmgr(rel), MAIN_FORKNUM, nblocks + i,
-				   zeroes.data, false);
-	UnlockRelationForExtension(rel, ExclusiveLock);
+#define sl_smgr_path(reln)	relpath((reln)->smgr_rnode, MAIN_FORKNUM)
 #endif
-}
+
+/* Add n blocks of zeroes to the end of a file, which has nblocks. */
+#if PG_VERSION_NUM >= 160000
+#define sl_smgr_zeroextend(reln, nblocks, n) \
+	smgrzeroextend(reln, MAIN_FORKNUM, nblocks, n, false)
+#else
+#define sl_smgr_zeroextend(reln, nblocks, n) sl_zeroextend(reln, nblocks, n)
+#endif
 
 #endif							/* SL_COMPAT_H */

@@ -257,7 +257,9 @@ begin_next_block(SlAppend *append, const SlRecord *record, const SlRecord *end)
 	{
 		int			n = blocks_needed(record, end);
 
-		sl_extend_relation(append->rel, append->nblocks, n);
+		LockRelationForExtension(append->rel, ExclusiveLock);
+		sl_smgr_zeroextend(RelationGetSmgr(append->rel), append->nblocks, n);
+		UnlockRelationForExtension(append->rel, ExclusiveLock);
 		append->nblocks += n;
 	}
 
