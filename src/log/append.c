@@ -222,21 +222,21 @@ begin_at_last_block(SlAppend *append, Relation rel)
 
 /* How many blocks the records from here on will fill, up to a big one. */
 static int
-blocks_needed(const SlRecord *record, const SlRecord *end)
+blocks_needed(SlRecord **records, int n)
 {
 	int			blocks = 0;
 	Size		room = 0;
 	int			pointers = 0;
 
-	for (; record < end && !is_big(record);
-		 record = sl_record_next(unconstify(SlRecord *, record)))
+	for (int i = 0; i < n && !is_big(records[i]); i++)
 	{
-		Size		len = MAXALIGN(record->tuple_len);
+		Size		len = MAXALIGN(records[i]->tuple_len);
 
 		if (room < len || pointers >= MaxHeapTuplesPerPage)
 		{
-			if (++blocks > SL_MAX_EXTEND)
-				return SL_MAX_EXTEND;
+			if (blocks == SL_MAX_EXTEND)
+				break;
+			blocks++;
 			room = BLCKSZ - SizeOfPageHeaderData - sizeof(ItemIdData);
 			pointers = 0;
 		}
@@ -248,19 +248,19 @@ blocks_needed(const SlRecord *record, const SlRecord *end)
 
 /* Go on to the next block, which may have to be added to the file. */
 static void
-begin_next_block(SlAppend *append, const SlRecord *record, const SlRecord *end)
+begin_next_block(SlAppend *append, SlRecord **records, int n)
 {
 	BlockNumber next = append->block == InvalidBlockNumber ? 0 : append->block + 1;
 	Buffer		buffer;
 
 	if (next >= append->nblocks)
 	{
-		int			n = blocks_needed(record, end);
+		int			blocks = blocks_needed(records, n);
 
 		LockRelationForExtension(append->rel, ExclusiveLock);
-		sl_smgr_zeroextend(RelationGetSmgr(append->rel), append->nblocks, n);
+		sl_smgr_zeroextend(RelationGetSmgr(append->rel), append->nblocks, blocks);
 		UnlockRelationForExtension(append->rel, ExclusiveLock);
-		append->nblocks += n;
+		append->nblocks += blocks;
 	}
 
 	/* not read, for there is nothing in it */
@@ -270,26 +270,24 @@ begin_next_block(SlAppend *append, const SlRecord *record, const SlRecord *end)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* How many of the records from first on go into the block that is being filled. */
+/* Fill the slots with what goes into the current block; returns how many. */
 static int
-fill_slots(SlAppend *append, SlRecord **first, SlRecord *end)
+fill_slots(SlAppend *append, SlRecord **records, int n)
 {
-	SlRecord   *record = *first;
-	int			n = 0;
+	int			filled = 0;
 
-	while (record < end && !is_big(record) &&
-		   append->line_pointers + n < MaxHeapTuplesPerPage)
+	while (filled < n && !is_big(records[filled]) &&
+		   append->line_pointers + filled < MaxHeapTuplesPerPage)
 	{
-		Size		len = MAXALIGN(record->tuple_len);
+		Size		len = MAXALIGN(records[filled]->tuple_len);
 
 		if (append->room < len)
 			break;
 		append->room -= Min(append->room, len + sizeof(ItemIdData));
-		fill_slot(n++, record);
-		record = sl_record_next(record);
+		fill_slot(filled, records[filled]);
+		filled++;
 	}
-	*first = record;
-	return n;
+	return filled;
 }
 
 static void
@@ -332,31 +330,29 @@ insert_big(SlAppend *append, SlRecord *record)
 }
 
 static void
-append_to_segment(Relation rel, SlRecord *first, SlRecord *end,
+append_to_segment(Relation rel, SlRecord **records, int n,
 				  int64 segment_bytes)
 {
 	SlAppend	append;
 	MemoryContext old;
+	int			done = 0;
 
 	make_slots(rel);
 	old = MemoryContextSwitchTo(append_context);
 	begin_at_last_block(&append, rel);
-	while (first < end)
+	while (done < n)
 	{
-		if (is_big(first))
+		int			filled;
+
+		if (is_big(records[done]))
+			insert_big(&append, records[done++]);
+		else if ((filled = fill_slots(&append, records + done, n - done)) > 0)
 		{
-			insert_big(&append, first);
-			first = sl_record_next(first);
+			insert(&append, filled);
+			done += filled;
 		}
 		else
-		{
-			int			n = fill_slots(&append, &first, end);
-
-			if (n > 0)
-				insert(&append, n);
-			else
-				begin_next_block(&append, first, end);
-		}
+			begin_next_block(&append, records + done, n - done);
 	}
 	if (BufferIsValid(append.pinned))
 		ReleaseBuffer(append.pinned);
@@ -369,20 +365,19 @@ append_to_segment(Relation rel, SlRecord *first, SlRecord *end,
 }
 
 /* Number the records, under the append lock. */
-static int64
-number_records(SlTopic *topic, SlRecord *first, SlRecord *end, int64 offset)
+static void
+number_records(SlTopic *topic, SlRecord **records, int n, int64 offset)
 {
 	TimestampTz now = topic->config.log_append_time ? GetCurrentTimestamp() : 0;
 
-	for (SlRecord *record = first; record < end; record = sl_record_next(record))
+	for (int i = 0; i < n; i++)
 	{
-		SlRecordFixed *fixed = sl_tuple_fixed(sl_record_tuple(record));
+		SlRecordFixed *fixed = sl_tuple_fixed(sl_record_tuple(records[i]));
 
-		fixed->record_offset = offset++;
+		fixed->record_offset = offset + i;
 		if (topic->config.log_append_time)
 			fixed->timestamp = now;
 	}
-	return offset - 1;
 }
 
 static void
@@ -426,57 +421,32 @@ sl_append_prepare(SlTopic *topic, SlLog *log)
 	table_close(open_active(topic, &log, &state), NoLock);
 }
 
-/* Append one stretch of records, short enough to keep others waiting for. */
-static void
-append_stretch(SlTopic *topic, SlLog *log, SlClaim *claim,
-			   SlRecord *first, SlRecord *end, int n, int64 *last)
+int64
+sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
+		  int n)
 {
 	for (;;)
 	{
 		SlPartitionState state;
 		Relation	rel = open_active(topic, &log, &state);
 		int64		offset;
+		bool		allocated;
 
 		SL_WAITPOINT("append-before-lock");
 		sl_append_lock(log->key.relation, log->key.partition);
-		if (sl_partition_allocate(log->part, &log->key, claim,
-								  state.active_segment, n, &offset))
+		allocated = sl_partition_allocate(log->part, &log->key, claim,
+										  state.active_segment, n, &offset);
+		if (allocated)
 		{
 			SL_WAITPOINT("append-allocated");
-			*last = number_records(topic, first, end, offset);
-			append_to_segment(rel, first, end, topic->config.segment_bytes);
-			sl_append_unlock(log->key.relation, log->key.partition);
-			table_close(rel, NoLock);
-			return;
+			number_records(topic, records, n, offset);
+			append_to_segment(rel, records, n, topic->config.segment_bytes);
 		}
-
-		/* rolled, or the entry was evicted, while we waited */
 		sl_append_unlock(log->key.relation, log->key.partition);
 		table_close(rel, NoLock);
-	}
-}
+		if (allocated)
+			return offset + n - 1;
 
-void
-sl_append(SlTopic *topic, SlLog *log, SlClaim *claim,
-		  SlRecord *first, SlRecord *end,
-		  SlAppendReport report, void *arg, int64 *last)
-{
-	while (first < end)
-	{
-		SlRecord   *record = first;
-		int			n = 0;
-
-		do
-		{
-			record = sl_record_next(record);
-			n++;
-		} while (record < end && n < SL_APPEND_RECORDS &&
-				 (char *) record - (char *) first < SL_APPEND_BYTES);
-
-		append_stretch(topic, log, claim, first, record, n, last);
-		if (report)
-			for (; first < record; first = sl_record_next(first))
-				report(arg, first);
-		first = record;
+		/* rolled, or the entry was evicted, while we waited: again */
 	}
 }

@@ -8,12 +8,9 @@
 #include "log/buffer.h"
 #include "log/log.h"
 
-/* Held for at most this much at a time */
+/* The append lock is held for at most this much at a time. */
 #define SL_APPEND_RECORDS	10000
 #define SL_APPEND_BYTES		(8 * 1024 * 1024)
-
-/* Called for every record once it is in the log, in order. */
-typedef void (*SlAppendReport) (void *arg, const SlRecord *record);
 
 /*
  * The append lock of a partition, exclusive: waits for it; released by an abort
@@ -30,13 +27,12 @@ extern void sl_append_unlock(Oid relation, int32 partition);
 extern void sl_append_prepare(SlTopic *topic, SlLog *log);
 
 /*
- * Append the records from first up to end.  The current transaction has a claim
- * to be used for the partition, and a snapshot that is active.
- * *last becomes the last offset given out.
+ * Append n records, no more than the above.  The current transaction has a claim
+ * to be used for the partition, and a snapshot that is active.  Returns the last
+ * offset given out.
  */
-extern void sl_append(SlTopic *topic, SlLog *log, SlClaim *claim,
-					  SlRecord *first, SlRecord *end,
-					  SlAppendReport report, void *arg, int64 *last);
+extern int64 sl_append(SlTopic *topic, SlLog *log, SlClaim *claim,
+					   SlRecord **records, int n);
 
 /* Forget what an append that failed has left in this backend. */
 extern void sl_append_at_abort(void);

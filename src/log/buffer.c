@@ -27,6 +27,9 @@
 #define SL_FIRST_CHUNK		((Size) 4096)
 #define SL_LAST_CHUNK		((Size) 1024 * 1024)
 
+/* An extent that has less takes in what is written right behind it. */
+#define SL_SMALL_EXTENT		((Size) 1024 * 1024)
+
 typedef struct SlChunk
 {
 	struct SlChunk *next;
@@ -220,31 +223,46 @@ sl_buffer_subabort(SlBuffer *buffer, int level)
 	}
 }
 
+static SlExtent *
+add_extent(SlBuffer *buffer)
+{
+	if (buffer->nextents == buffer->max_extents)
+	{
+		int			max = Max(16, buffer->max_extents * 2);
+
+		buffer->extents = buffer->extents ?
+			repalloc_array(buffer->extents, SlExtent, max) :
+			MemoryContextAlloc(buffer->context, max * sizeof(SlExtent));
+		buffer->max_extents = max;
+	}
+	return &buffer->extents[buffer->nextents++];
+}
+
 void
 sl_buffer_spill(SlBuffer *buffer, BufFile *file)
 {
+	SlExtent   *extent = NULL;	/* that this call has written */
+
 	for (SlChunk *chunk = buffer->first; chunk; chunk = chunk->next)
 	{
-		SlExtent   *extent;
+		int			fileno;
+		off_t		offset;
 
 		if (chunk->used == 0)
 			continue;
-		if (buffer->nextents == buffer->max_extents)
+		BufFileTell(file, &fileno, &offset);
+		if (extent && extent->length < SL_SMALL_EXTENT &&
+			extent->fileno == fileno && extent->offset + extent->length == offset)
+			extent->length += chunk->used;
+		else
 		{
-			buffer->max_extents = Max(16, buffer->max_extents * 2);
-			if (buffer->extents)
-				buffer->extents = repalloc_array(buffer->extents, SlExtent,
-												 buffer->max_extents);
-			else
-				buffer->extents = MemoryContextAlloc(buffer->context,
-													 buffer->max_extents * sizeof(SlExtent));
+			extent = add_extent(buffer);
+			extent->start = chunk->start;
+			extent->length = chunk->used;
+			extent->fileno = fileno;
+			extent->offset = offset;
 		}
-		extent = &buffer->extents[buffer->nextents];
-		extent->start = chunk->start;
-		extent->length = chunk->used;
-		BufFileTell(file, &extent->fileno, &extent->offset);
 		BufFileWrite(file, CHUNK_DATA(chunk), chunk->used);
-		buffer->nextents++;
 	}
 	while (buffer->last)
 		drop_last_chunk(buffer);
@@ -266,52 +284,62 @@ sl_buffer_clear(SlBuffer *buffer)
 void
 sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader)
 {
+	memset(reader, 0, sizeof(SlBufferReader));
 	reader->buffer = buffer;
-	reader->extent = 0;
 	reader->chunk = buffer->first;
-	reader->page = NULL;
-	reader->page_size = 0;
 }
 
-bool
-sl_buffer_read_next(SlBufferReader *reader, BufFile *file,
-					SlRecord **first, SlRecord **end)
+static void
+read_extent(SlBufferReader *reader, BufFile *file)
 {
 	SlBuffer   *buffer = reader->buffer;
+	SlExtent   *extent = &buffer->extents[reader->extent++];
 
-	if (reader->extent < buffer->nextents)
-	{
-		SlExtent   *extent = &buffer->extents[reader->extent++];
-
-		if (reader->page_size < extent->length)
-		{
-			if (reader->page)
-				pfree(reader->page);
-			reader->page = MemoryContextAllocHuge(buffer->context,
-												  extent->length);
-			reader->page_size = extent->length;
-		}
-		if (BufFileSeek(file, extent->fileno, extent->offset, SEEK_SET) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not seek in the temporary file of produced records")));
-		BufFileReadExact(file, reader->page, extent->length);
-		*first = (SlRecord *) reader->page;
-		*end = (SlRecord *) (reader->page + extent->length);
-		return true;
-	}
-
-	while (reader->chunk && reader->chunk->used == 0)
-		reader->chunk = reader->chunk->next;
-	if (reader->chunk == NULL)
+	if (reader->page_size < extent->length)
 	{
 		if (reader->page)
 			pfree(reader->page);
-		reader->page = NULL;
-		return false;
+		reader->page = MemoryContextAllocHuge(buffer->context, extent->length);
+		reader->page_size = extent->length;
 	}
-	*first = (SlRecord *) CHUNK_DATA(reader->chunk);
-	*end = (SlRecord *) (CHUNK_DATA(reader->chunk) + reader->chunk->used);
-	reader->chunk = reader->chunk->next;
-	return true;
+	if (BufFileSeek(file, extent->fileno, extent->offset, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not seek in the temporary file of produced records")));
+	BufFileReadExact(file, reader->page, extent->length);
+	reader->next = (SlRecord *) reader->page;
+	reader->end = (SlRecord *) (reader->page + extent->length);
+}
+
+int
+sl_buffer_read(SlBufferReader *reader, BufFile *file, SlRecord **records,
+			   int max, Size max_bytes)
+{
+	int			n = 0;
+	Size		bytes = 0;
+
+	while (n < max && bytes < max_bytes)
+	{
+		if (reader->next < reader->end)
+		{
+			records[n++] = reader->next;
+			bytes += reader->next->tuple_len;
+			reader->next = sl_record_next(reader->next);
+		}
+		else if (reader->extent < reader->buffer->nextents)
+		{
+			if (n > 0)
+				break;			/* they lie where the next extent goes */
+			read_extent(reader, file);
+		}
+		else if (reader->chunk)
+		{
+			reader->next = (SlRecord *) CHUNK_DATA(reader->chunk);
+			reader->end = (SlRecord *) (CHUNK_DATA(reader->chunk) + reader->chunk->used);
+			reader->chunk = reader->chunk->next;
+		}
+		else
+			break;
+	}
+	return n;
 }

@@ -18,6 +18,8 @@ typedef struct SlBufferReader
 	SlBuffer   *buffer;
 	int			extent;			/* next one to be read from the file */
 	struct SlChunk *chunk;		/* next one to be read from memory */
+	SlRecord   *next;			/* next record of the current one of these */
+	SlRecord   *end;
 	char	   *page;			/* memory for an extent */
 	Size		page_size;
 } SlBufferReader;
@@ -49,12 +51,12 @@ extern void sl_buffer_spill(SlBuffer *buffer, BufFile *file);
 extern void sl_buffer_clear(SlBuffer *buffer);
 
 /*
- * Hand out the records in order, a stretch of them at a time: first and end
- * bound it; false when there are no more.  What it points at may be changed,
- * and is valid until the next call.
+ * Hand out the next records, in order: up to max of them, and no more once they
+ * have max_bytes.  Returns their number, 0 at the end.  They may be changed, and
+ * are valid until the next call.
  */
 extern void sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader);
-extern bool sl_buffer_read_next(SlBufferReader *reader, BufFile *file,
-								SlRecord **first, SlRecord **end);
+extern int	sl_buffer_read(SlBufferReader *reader, BufFile *file,
+						   SlRecord **records, int max, Size max_bytes);
 
 #endif							/* SL_BUFFER_H */

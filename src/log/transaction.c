@@ -330,34 +330,23 @@ note_appended(SlPending *pending, int level, int64 last)
 	pending->appended[pending->nappended - 1].last = last;
 }
 
-typedef struct SlReportArg
-{
-	SlProducedReport report;
-	void	   *arg;
-	SlPending  *pending;
-} SlReportArg;
-
-static void
-report_record(void *arg, const SlRecord *record)
-{
-	SlReportArg *to = arg;
-
-	to->report(to->arg, to->pending->topic, to->pending->partition, record);
-}
-
 static void
 append_pending(SlPending *pending, SlProducedReport report, void *arg)
 {
-	SlReportArg to = {report, arg, pending};
+	static SlRecord *records[SL_APPEND_RECORDS];
 	SlBufferReader reader;
-	SlRecord   *first;
-	SlRecord   *end;
 	int64		last = -1;
+	int			n;
 
 	sl_buffer_read_begin(pending->buffer, &reader);
-	while (sl_buffer_read_next(&reader, spill_file, &first, &end))
-		sl_append(pending->topic, pending->log, pending->claim, first, end,
-				  report ? report_record : NULL, &to, &last);
+	while ((n = sl_buffer_read(&reader, spill_file, records, SL_APPEND_RECORDS,
+							   SL_APPEND_BYTES)) > 0)
+	{
+		last = sl_append(pending->topic, pending->log, pending->claim,
+						 records, n);
+		for (int i = 0; i < n && report; i++)
+			report(arg, pending->topic, pending->partition, records[i]);
+	}
 	note_appended(pending, GetCurrentTransactionNestLevel(), last);
 }
 
