@@ -1,0 +1,161 @@
+/*
+ * worklist.c
+ *		What the worker looks for in our tables.
+ *
+ * These look-ups are made every second whether there is work or not, so each is
+ * either a scan of the table of topics, which is small, or one row by an index.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+
+#include "catalog/catalog.h"
+#include "catalog/worklist.h"
+
+/* columns of streamlog.topic */
+enum
+{
+	Anum_topic_id = 1,
+	Anum_topic_relation = 3,
+	Anum_topic_partitions = 5,
+	Anum_topic_dropped = 8
+};
+
+/* columns of streamlog.segment */
+enum
+{
+	Anum_segment_topic_id = 1,
+	Anum_segment_partition,
+	Anum_segment_base,
+	Anum_segment_relation
+};
+
+static int
+compare_topics(const void *a, const void *b, void *arg)
+{
+	int32		left = ((const SlTopicEntry *) a)->topic_id;
+	int32		right = ((const SlTopicEntry *) b)->topic_id;
+	int32		last = *(int32 *) arg;
+
+	if ((left > last) != (right > last))
+		return left > last ? -1 : 1;
+	return left < right ? -1 : left > right;
+}
+
+int
+sl_worklist_topics(int32 last, SlTopicEntry **list)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	int			n = 0;
+	int			allocated = 16;
+
+	*list = palloc_array(SlTopicEntry, allocated);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		SlTopicEntry *entry;
+		bool		isnull;
+
+		if (n == allocated)
+		{
+			allocated *= 2;
+			*list = repalloc_array(*list, SlTopicEntry, allocated);
+		}
+		entry = &(*list)[n++];
+		entry->topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+		entry->relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
+		entry->partitions = DatumGetInt32(heap_getattr(tuple, Anum_topic_partitions, desc, &isnull));
+		entry->dropped = DatumGetBool(heap_getattr(tuple, Anum_topic_dropped, desc, &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	qsort_arg(*list, n, sizeof(SlTopicEntry), compare_topics, &last);
+	return n;
+}
+
+/* The newest segment of a partition, in tables that are open */
+static bool
+newest(Relation rel, Relation index, int32 topic_id, int32 partition,
+	   SlSegment *segment)
+{
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found;
+
+	ScanKeyInit(&keys[0], Anum_segment_topic_id, BTEqualStrategyNumber,
+				F_INT4EQ, Int32GetDatum(topic_id));
+	ScanKeyInit(&keys[1], Anum_segment_partition, BTEqualStrategyNumber,
+				F_INT4EQ, Int32GetDatum(partition));
+	scan = systable_beginscan_ordered(rel, index, NULL, 2, keys);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	found = tuple != NULL;
+	if (found)
+	{
+		bool		isnull;
+
+		memset(segment, 0, sizeof(SlSegment));
+		segment->base = DatumGetInt64(heap_getattr(tuple, Anum_segment_base,
+												   RelationGetDescr(rel), &isnull));
+		segment->relation = DatumGetObjectId(heap_getattr(tuple, Anum_segment_relation,
+														  RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan_ordered(scan);
+	return found;
+}
+
+int
+sl_worklist_missing(int32 topic_id, int32 partitions, int32 *list, int max)
+{
+	Relation	rel = table_open(sl_catalog_oid("segment"), AccessShareLock);
+	Relation	index = index_open(sl_catalog_oid("segment_pkey"), AccessShareLock);
+	SlSegment	segment;
+	int			n = 0;
+
+	for (int32 p = 0; p < partitions && n < max; p++)
+		if (!newest(rel, index, topic_id, p, &segment))
+			list[n++] = p;
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return n;
+}
+
+bool
+sl_worklist_newest(int32 topic_id, int32 partition, SlSegment *segment)
+{
+	Relation	rel = table_open(sl_catalog_oid("segment"), AccessShareLock);
+	Relation	index = index_open(sl_catalog_oid("segment_pkey"), AccessShareLock);
+	bool		found = newest(rel, index, topic_id, partition, segment);
+
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+void
+sl_worklist_delete_segments(int32 topic_id, const Oid *relations, int n)
+{
+	Datum	   *elements = palloc_array(Datum, n);
+	Oid			types[] = {INT4OID, OIDARRAYOID};
+	Datum		values[2];
+
+	for (int i = 0; i < n; i++)
+		elements[i] = ObjectIdGetDatum(relations[i]);
+	values[0] = Int32GetDatum(topic_id);
+	values[1] = PointerGetDatum(construct_array(elements, n, OIDOID,
+												sizeof(Oid), true, TYPALIGN_INT));
+	sl_catalog_execute("DELETE FROM streamlog.segment"
+					   " WHERE topic_id = $1 AND relation::oid = ANY ($2)",
+					   lengthof(types), types, values);
+	sl_catalog_execute("DELETE FROM streamlog.segment_time WHERE relation = ANY ($2)",
+					   lengthof(types), types, values);
+}

@@ -1,0 +1,40 @@
+/*
+ * worklist.h
+ *		What the worker looks for in our tables.
+ */
+#ifndef SL_WORKLIST_H
+#define SL_WORKLIST_H
+
+#include "catalog/segment.h"
+
+typedef struct SlTopicEntry
+{
+	int32		topic_id;
+	Oid			relation;		/* may be gone, if the topic is dropped */
+	int32		partitions;
+	bool		dropped;
+} SlTopicEntry;
+
+/*
+ * All topics by id, but those behind the topic last first: so that they have
+ * their turns, and one that cannot be dealt with does not keep the others.  In
+ * palloc'd memory; returns their number.
+ */
+extern int	sl_worklist_topics(int32 last, SlTopicEntry **list);
+
+/*
+ * Up to max of the partitions below partitions that have no segment, ascending;
+ * returns their number.
+ */
+extern int	sl_worklist_missing(int32 topic_id, int32 partitions,
+								int32 *list, int max);
+
+/* The newest segment of a partition; false if it has none. */
+extern bool sl_worklist_newest(int32 topic_id, int32 partition,
+							   SlSegment *segment);
+
+/* Delete the rows of segments whose tables are dropped. */
+extern void sl_worklist_delete_segments(int32 topic_id, const Oid *relations,
+										int n);
+
+#endif							/* SL_WORKLIST_H */
