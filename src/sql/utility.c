@@ -1,0 +1,281 @@
+/*
+ * utility.c
+ *		What streamlog has to do when certain commands are run.
+ *
+ * VACUUM FULL, CLUSTER and ALTER TABLE copy a table in the order in which they
+ * scan it.  A scan of a large table may begin in the middle, where another one
+ * is at the time; a segment would then no longer be in the order of its offsets.
+ * So they run with synchronize_seqscans off, whatever the setting is.
+ *
+ * A worker is connected to its database, and PostgreSQL refuses to drop, copy,
+ * rename or move a database that somebody is connected to.  Such a command holds
+ * the database first: its worker ends, and none is started until the command's
+ * transaction has ended, whichever way.  Only a session that could carry the
+ * command out does that; else anybody could stop the worker of any database.
+ *
+ * CREATE EXTENSION streamlog is noted, and the launcher woken when it has
+ * committed; likewise when there may be a new database.  DROP EXTENSION needs no
+ * help: the worker holds no locks between its ticks.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/syscache.h"
+
+#include "base/waitpoint.h"
+#include "catalog/catalog.h"
+#include "shmem/workers.h"
+#include "sql/utility.h"
+
+/* The arguments of a ProcessUtility_hook */
+typedef struct SlUtility
+{
+	PlannedStmt *pstmt;
+	const char *query;
+	bool		read_only_tree;
+	ProcessUtilityContext context;
+	ParamListInfo params;
+	QueryEnvironment *env;
+	DestReceiver *dest;
+	QueryCompletion *qc;
+} SlUtility;
+
+/* What a command wants to do with a database */
+typedef enum SlDatabaseUse
+{
+	SL_USE_CHANGE,
+	SL_USE_RENAME,
+	SL_USE_COPY
+} SlDatabaseUse;
+
+static ProcessUtility_hook_type prev_process_utility = NULL;
+
+/* Noted in this transaction, for its commit */
+static bool extension_created = false;
+static bool databases_changed = false;
+
+/* Commands on the stack that hold a database */
+static int	holding_commands = 0;
+
+static void
+run(SlUtility *u)
+{
+	if (prev_process_utility)
+		prev_process_utility(u->pstmt, u->query, u->read_only_tree, u->context,
+							 u->params, u->env, u->dest, u->qc);
+	else
+		standard_ProcessUtility(u->pstmt, u->query, u->read_only_tree,
+								u->context, u->params, u->env, u->dest, u->qc);
+}
+
+static void
+run_in_file_order(SlUtility *u)
+{
+	bool		save = synchronize_seqscans;
+
+	synchronize_seqscans = SL_MUTANT("keep-syncscan") ? save : false;
+	PG_TRY();
+	{
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		synchronize_seqscans = save;
+	}
+	PG_END_TRY();
+}
+
+static bool
+may_create_databases(void)
+{
+	HeapTuple	tuple;
+	bool		result;
+
+	if (superuser())
+		return true;
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+	result = HeapTupleIsValid(tuple) &&
+		((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+/* May the current user do that with the database, as far as can be told? */
+static bool
+may_use(Oid database, SlDatabaseUse use)
+{
+	HeapTuple	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+	Form_pg_database row;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	row = (Form_pg_database) GETSTRUCT(tuple);
+	result = superuser() || has_privs_of_role(GetUserId(), row->datdba);
+	if (use == SL_USE_RENAME)
+		result = result && may_create_databases();
+	else if (use == SL_USE_COPY)
+		result = (result || row->datistemplate) && may_create_databases();
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Run a command that wants nobody to be connected to a database. */
+static void
+run_with_hold(SlUtility *u, const char *name, SlDatabaseUse use)
+{
+	Oid			database = get_database_oid(name, true);
+
+	if (!OidIsValid(database) || !may_use(database, use) ||
+		(database == MyDatabaseId && use != SL_USE_COPY) ||
+		SL_MUTANT("no-hold"))
+	{
+		run(u);
+		return;
+	}
+
+	/* if its worker does not go, the command will say so */
+	holding_commands++;
+	PG_TRY();
+	{
+		(void) sl_workers_hold(database);
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		holding_commands--;
+	}
+	PG_END_TRY();
+}
+
+static const char *
+find_option(List *options, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, name) == 0 && option->arg)
+			return defGetString(option);
+	}
+	return NULL;
+}
+
+static void
+run_database_command(SlUtility *u, Node *statement)
+{
+	databases_changed = true;
+	switch (nodeTag(statement))
+	{
+		case T_CreatedbStmt:
+			{
+				const char *source = find_option(((CreatedbStmt *) statement)->options,
+												 "template");
+
+				run_with_hold(u, source ? source : "template1", SL_USE_COPY);
+				break;
+			}
+		case T_DropdbStmt:
+			run_with_hold(u, ((DropdbStmt *) statement)->dbname, SL_USE_CHANGE);
+			break;
+		case T_AlterDatabaseStmt:
+			if (find_option(((AlterDatabaseStmt *) statement)->options, "tablespace"))
+				run_with_hold(u, ((AlterDatabaseStmt *) statement)->dbname,
+							  SL_USE_CHANGE);
+			else
+				run(u);
+			break;
+		default:
+			run_with_hold(u, castNode(RenameStmt, statement)->subname,
+						  SL_USE_RENAME);
+			break;
+	}
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
+{
+	SlUtility	u = {pstmt, query, read_only_tree, context, params, env, dest, qc};
+	Node	   *statement = pstmt->utilityStmt;
+
+	switch (nodeTag(statement))
+	{
+		case T_VacuumStmt:
+		case T_ClusterStmt:
+		case T_AlterTableStmt:
+			run_in_file_order(&u);
+			break;
+		case T_CreatedbStmt:
+		case T_DropdbStmt:
+		case T_AlterDatabaseStmt:
+			run_database_command(&u, statement);
+			break;
+		case T_RenameStmt:
+			if (((RenameStmt *) statement)->renameType == OBJECT_DATABASE)
+				run_database_command(&u, statement);
+			else
+				run(&u);
+			break;
+		case T_CreateExtensionStmt:
+			run(&u);
+			/* also one that another extension needs */
+			if (OidIsValid(sl_catalog_owner()))
+				extension_created = true;
+			break;
+		default:
+			run(&u);
+			break;
+	}
+}
+
+/* Nothing here may raise at COMMIT. */
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (extension_created)
+				sl_workers_wake();
+			if (databases_changed)
+				sl_workers_wake_launcher();
+
+			/* ALTER DATABASE .. SET TABLESPACE commits before its end */
+			if (holding_commands == 0)
+				sl_workers_release_holds();
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			holding_commands = 0;
+			sl_workers_release_holds();
+			break;
+		default:
+			return;
+	}
+	extension_created = false;
+	if (holding_commands == 0)
+		databases_changed = false;
+}
+
+void
+sl_utility_init(void)
+{
+	prev_process_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	RegisterXactCallback(xact_callback, NULL);
+}
