@@ -14,6 +14,7 @@ SELECT drop_topic('packages', if_exists => true);
 DROP TABLE IF EXISTS dpkg_log, package CASCADE;
 
 -- the lines of dpkg's log that tell the new state of a package
+\echo the log is :log
 CREATE TABLE dpkg_log AS
 SELECT line, (word[1] || ' ' || word[2])::timestamptz AS logged,
        split_part(word[5], ':', 1) AS package, word[4] AS state, word[6] AS version
