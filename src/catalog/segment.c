@@ -195,24 +195,36 @@ sl_segment_insert(int32 topic_id, int32 partition, int64 base, Oid relation)
 }
 
 void
-sl_segment_seal(int32 topic_id, int32 partition, int64 base, int64 bytes,
-				TimestampTz min_timestamp, TimestampTz max_timestamp)
+sl_segment_seal(int32 topic_id, int32 partition, int64 base, int64 bytes)
 {
-	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID};
 	Datum		values[] = {
 		Int32GetDatum(topic_id),
 		Int32GetDatum(partition),
 		Int64GetDatum(base),
-		Int64GetDatum(bytes),
+		Int64GetDatum(bytes)
+	};
+
+	sl_catalog_execute("UPDATE streamlog.segment SET bytes = $4"
+					   " WHERE topic_id = $1 AND partition = $2 AND base = $3",
+					   lengthof(types), types, values);
+}
+
+void
+sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
+					 TimestampTz min_timestamp, TimestampTz max_timestamp)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		Int32GetDatum(topic_id),
+		Int32GetDatum(partition),
+		Int64GetDatum(base),
 		TimestampTzGetDatum(min_timestamp),
 		TimestampTzGetDatum(max_timestamp)
 	};
 
-	sl_catalog_execute(max_timestamp == 0 ?
-					   "UPDATE streamlog.segment SET bytes = $4"
-					   " WHERE topic_id = $1 AND partition = $2 AND base = $3" :
-					   "UPDATE streamlog.segment"
-					   " SET bytes = $4, min_timestamp = $5, max_timestamp = $6"
+	sl_catalog_execute("UPDATE streamlog.segment"
+					   " SET min_timestamp = $4, max_timestamp = $5"
 					   " WHERE topic_id = $1 AND partition = $2 AND base = $3",
 					   lengthof(types), types, values);
 }

@@ -60,10 +60,12 @@ extern Oid	sl_segment_create(SlTopic *topic, int32 partition);
 /* The row that makes such a table the newest segment. */
 extern void sl_segment_insert(int32 topic_id, int32 partition, int64 base,
 							  Oid relation);
-/* What is known of a segment once it is sealed; max_timestamp 0: unknown. */
+/* What becomes known of a segment once it is sealed: its size, its times */
 extern void sl_segment_seal(int32 topic_id, int32 partition, int64 base,
-							int64 bytes, TimestampTz min_timestamp,
-							TimestampTz max_timestamp);
+							int64 bytes);
+extern void sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
+								 TimestampTz min_timestamp,
+								 TimestampTz max_timestamp);
 
 /*
  * Open a segment's table and check that it is fit to be appended to or read

@@ -52,6 +52,7 @@
 #include "base/compat.h"
 #include "base/waitpoint.h"
 #include "log/append.h"
+#include "log/roll.h"
 #include "log/search.h"
 #include "shmem/workers.h"
 
@@ -329,13 +330,15 @@ insert_big(SlAppend *append, SlRecord *record)
 	UnlockReleaseBuffer(buffer);
 }
 
-static void
+/* Returns whether the segment has grown and is to be rolled. */
+static bool
 append_to_segment(Relation rel, SlRecord **records, int n,
 				  int64 segment_bytes)
 {
 	SlAppend	append;
 	MemoryContext old;
 	int			done = 0;
+	bool		any_big = false;
 
 	make_slots(rel);
 	old = MemoryContextSwitchTo(append_context);
@@ -345,7 +348,10 @@ append_to_segment(Relation rel, SlRecord **records, int n,
 		int			filled;
 
 		if (is_big(records[done]))
+		{
 			insert_big(&append, records[done++]);
+			any_big = true;
+		}
 		else if ((filled = fill_slots(&append, records + done, n - done)) > 0)
 		{
 			insert(&append, filled);
@@ -359,9 +365,8 @@ append_to_segment(Relation rel, SlRecord **records, int n,
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(append_context);
 
-	if (append.nblocks > append.at_start &&
-		(int64) append.nblocks * BLCKSZ >= segment_bytes)
-		sl_workers_wake();
+	return (append.nblocks > append.at_start || any_big) &&
+		sl_roll_size(rel) >= segment_bytes;
 }
 
 /* Number the records, under the append lock. */
@@ -431,6 +436,7 @@ sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
 		Relation	rel = open_active(topic, &log, &state);
 		int64		offset;
 		bool		allocated;
+		bool		large = false;
 
 		SL_WAITPOINT("append-before-lock");
 		sl_append_lock(log->key.relation, log->key.partition);
@@ -440,10 +446,13 @@ sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
 		{
 			SL_WAITPOINT("append-allocated");
 			number_records(topic, records, n, offset);
-			append_to_segment(rel, records, n, topic->config.segment_bytes);
+			large = append_to_segment(rel, records, n,
+									  topic->config.segment_bytes);
 		}
 		sl_append_unlock(log->key.relation, log->key.partition);
 		table_close(rel, NoLock);
+		if (large)
+			sl_workers_wake_for(log->key.relation, log->key.partition);
 		if (allocated)
 			return offset + n - 1;
 

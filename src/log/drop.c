@@ -23,6 +23,7 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "catalog/catalog.h"
 #include "catalog/worklist.h"
@@ -139,6 +140,7 @@ sl_drop_next(void)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());	/* DDL asks for one */
 	n = sl_worklist_topics(last_topic, &list);
 	for (int i = 0; i < n && result == SL_DROP_BUSY; i++)
 	{
@@ -148,6 +150,7 @@ sl_drop_next(void)
 		last_topic = dropped.topic_id;
 		result = drop_some(&dropped);
 	}
+	PopActiveSnapshot();
 	CommitTransactionCommand();
 
 	if (result == SL_DROP_ALL)

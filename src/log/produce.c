@@ -122,7 +122,7 @@ invalid_timestamp(SlTopic *topic, TimestampTz time, const char *detail)
 static TimestampTz
 record_time(SlTopic *topic, const SlProduceArgs *args)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = args->now;
 	const TimestampTz epoch =
 	(UNIX_EPOCH_JDATE - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY;
 	int64		before = topic->config.timestamp_before_max_ms;

@@ -18,6 +18,7 @@ typedef struct SlProduceArgs
 	int32		partition;
 	bool		has_time;
 	TimestampTz time;
+	TimestampTz now;			/* the current time */
 	uint32		ordinal;		/* for the caller's report */
 } SlProduceArgs;
 

@@ -52,6 +52,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/waitpoint.h"
@@ -147,11 +148,18 @@ begin(void)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());	/* DDL asks for one */
 }
 
-/* The size of a segment with what is stored out of line, in its files' main forks */
-static int64
-segment_size(Relation rel)
+static void
+commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+}
+
+int64
+sl_roll_size(Relation rel)
 {
 	int64		blocks = RelationGetNumberOfBlocks(rel);
 
@@ -184,7 +192,7 @@ judge(SlTopic *topic, int32 partition, SlPartitionState *state)
 	rel = sl_segment_open(topic, state->active_segment, NoLock);
 	if (!rel)
 		return SL_ROLL_NOT_DUE;
-	is_due = segment_size(rel) >= topic->config.segment_bytes;
+	is_due = sl_roll_size(rel) >= topic->config.segment_bytes;
 	table_close(rel, NoLock);
 	return is_due ? SL_ROLL_DUE : SL_ROLL_NOT_DUE;
 }
@@ -230,7 +238,7 @@ switch_to(Oid relation, int32 partition, Oid next)
 
 	bytes = DatumGetInt64(DirectFunctionCall1(pg_table_size,
 											  ObjectIdGetDatum(state.active_segment)));
-	sl_segment_seal(topic->topic_id, partition, state.active_base, bytes, 0, 0);
+	sl_segment_seal(topic->topic_id, partition, state.active_base, bytes);
 	sl_segment_insert(topic->topic_id, partition, state.log_end, next);
 	publish_at_commit(topic, partition, next, state.log_end);
 	SL_WAITPOINT("roll-before-publish");
@@ -245,14 +253,14 @@ roll(Oid relation, int32 partition)
 
 	begin();
 	result = make_next(relation, partition, &next);
-	CommitTransactionCommand();
+	commit();
 	if (result != SL_ROLL_DUE)
 		return result;
 
 	begin();
 	SL_WAITPOINT("roll-table-made");
 	result = switch_to(relation, partition, next);
-	CommitTransactionCommand();
+	commit();
 	return result;
 }
 
@@ -285,7 +293,7 @@ has_size(Oid relation, int64 size)
 	{
 		/* whether it is fit to be a segment is seen when it is rolled */
 		result = rel->rd_rel->relkind == RELKIND_RELATION &&
-			segment_size(rel) >= size;
+			sl_roll_size(rel) >= size;
 		relation_close(rel, NoLock);
 	}
 	UnlockRelationOid(relation, AccessShareLock);
@@ -329,7 +337,7 @@ look_for_due(void)
 		look_at_topic(&list[i]);
 		UnlockRelationOid(list[i].relation, AccessShareLock);
 	}
-	CommitTransactionCommand();
+	commit();
 }
 
 bool
@@ -435,6 +443,6 @@ sl_roll_first_segments(void)
 		if (!list[i].dropped &&
 			find_complete(list[i].relation)->partitions < list[i].partitions)
 			made = make_first_segments(&list[i]);
-	CommitTransactionCommand();
+	commit();
 	return made;
 }

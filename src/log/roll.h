@@ -1,12 +1,22 @@
 /*
  * roll.h
  *		Giving partitions their next segment, and their first.
- *
- * The worker's jobs: each runs transactions of its own and returns true if there
- * is more to do at once.
  */
 #ifndef SL_ROLL_H
 #define SL_ROLL_H
+
+#include "utils/rel.h"
+
+/*
+ * The size of a segment as segment.bytes bounds it: of its file, and of what is
+ * stored out of line.
+ */
+extern int64 sl_roll_size(Relation rel);
+
+/*
+ * The worker's jobs: each runs transactions of its own and returns true if there
+ * is more to do at once.
+ */
 
 /* Roll partitions whose active segment has reached its size. */
 extern bool sl_roll_due(void);

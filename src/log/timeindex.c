@@ -11,7 +11,12 @@
  * behind it: no append goes back to it.  It takes in every tuple, decided or
  * not, visible or not: too large a timestamp only makes a search begin too
  * early.  So the index is always right as far as it goes, also after a crash,
- * and may lag or be missing at will.
+ * and may lag or be missing at will.  Once a segment is sealed and indexed to its
+ * end, its row gets its smallest and largest timestamp.
+ *
+ * To find what to do the worker looks at all segments, but not often; what it
+ * has found complete it remembers.  Each segment is dealt with in a transaction
+ * of its own, and left for the next look if somebody has a strong lock on it.
  */
 #include "postgres.h"
 
@@ -19,13 +24,39 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog/segment_time.h"
+#include "catalog/worklist.h"
 #include "log/search.h"
 #include "log/timeindex.h"
+
+/* How often the worker looks at all segments (ms) */
+#define SL_LOOK_INTERVAL	10000
+
+/* Chunks that are indexed in one transaction, and segments in one turn */
+#define SL_CHUNKS_A_TIME	64
+#define SL_SEGMENTS_A_TURN	16
+
+/* A segment that the worker has to look at */
+typedef struct SlTimeWork
+{
+	Oid			topic;			/* its table */
+	int32		topic_id;
+	int32		partition;
+	SlSegment	segment;
+} SlTimeWork;
+
+static SlTimeWork *work = NULL;
+static int	nwork = 0;
+static int	max_work = 0;
+static TimestampTz looked = 0;
+
+/* Tables of segments that are indexed to their end */
+static HTAB *complete = NULL;
 
 BlockNumber
 sl_timeindex_block(Oid relation, TimestampTz time)
@@ -52,4 +83,166 @@ sl_timeindex_block(Oid relation, TimestampTz time)
 			high = middle;
 	}
 	return (BlockNumber) high * SL_CHUNK_BLOCKS;
+}
+
+/* Take in the timestamps of a block. */
+static void
+add_block(Relation rel, BlockNumber block, SlChunkTime *times)
+{
+	Buffer		buffer = ReadBuffer(rel, block);
+	Page		page = BufferGetPage(buffer);
+	OffsetNumber max;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	max = PageIsNew(page) ? InvalidOffsetNumber : PageGetMaxOffsetNumber(page);
+	for (OffsetNumber lp = FirstOffsetNumber; lp <= max; lp++)
+	{
+		HeapTupleHeader tuple = sl_page_tuple(rel, page, block, lp, NULL);
+		TimestampTz time;
+
+		if (tuple == NULL)
+			continue;
+		time = sl_tuple_fixed(tuple)->timestamp;
+		times->min_timestamp = Min(times->min_timestamp, time);
+		times->max_timestamp = Max(times->max_timestamp, time);
+	}
+	UnlockReleaseBuffer(buffer);
+}
+
+/* Index what is full and not indexed; true if that is all of the segment. */
+static bool
+index_segment(SlTimeWork *item, Relation rel)
+{
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	SlChunkTime times;
+	BlockNumber block;
+
+	if (!sl_chunk_time_get(RelationGetRelid(rel), -1, &times))
+	{
+		times.chunk = -1;
+		times.min_timestamp = PG_INT64_MAX;
+		times.max_timestamp = PG_INT64_MIN;
+	}
+	block = (BlockNumber) (times.chunk + 1) * SL_CHUNK_BLOCKS;
+	for (int i = 0; i < SL_CHUNKS_A_TIME && block + SL_CHUNK_BLOCKS < nblocks; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < SL_CHUNK_BLOCKS; j++)
+			add_block(rel, block++, &times);
+		times.chunk++;
+		if (times.max_timestamp == PG_INT64_MIN)
+			return !item->segment.sealed;	/* nothing but empty blocks */
+		sl_chunk_time_insert(RelationGetRelid(rel), &times);
+	}
+	if (!item->segment.sealed || block + SL_CHUNK_BLOCKS < nblocks)
+		return !item->segment.sealed;
+
+	for (; block < nblocks; block++)
+		add_block(rel, block, &times);
+	if (times.max_timestamp != PG_INT64_MIN)
+		sl_segment_set_times(item->topic_id, item->partition,
+							 item->segment.base, times.min_timestamp,
+							 times.max_timestamp);
+	(void) hash_search(complete, &item->segment.relation, HASH_ENTER, NULL);
+	return true;
+}
+
+/* One segment, in a transaction; false if there is more to be done in it. */
+static bool
+deal_with(SlTimeWork *item)
+{
+	bool		done = true;
+	SlTopic    *topic;
+	Relation	rel = NULL;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (ConditionalLockRelationOid(item->topic, AccessShareLock) &&
+		(topic = sl_topic_find_by_relation(item->topic)) != NULL &&
+		ConditionalLockRelationOid(item->segment.relation, AccessShareLock))
+		rel = sl_segment_open(topic, item->segment.relation, NoLock);
+	if (rel)
+	{
+		done = index_segment(item, rel);
+		relation_close(rel, NoLock);
+	}
+	CommitTransactionCommand();
+	return done;
+}
+
+static void
+add_work(const SlTopicEntry *topic, int32 partition, const SlSegment *segment)
+{
+	if (segment->has_max ||
+		hash_search(complete, &segment->relation, HASH_FIND, NULL))
+		return;
+	if (nwork == max_work)
+	{
+		max_work = Max(64, max_work * 2);
+		work = work ? repalloc_array(work, SlTimeWork, max_work) :
+			MemoryContextAlloc(TopMemoryContext, max_work * sizeof(SlTimeWork));
+	}
+	work[nwork].topic = topic->relation;
+	work[nwork].topic_id = topic->topic_id;
+	work[nwork].partition = partition;
+	work[nwork].segment = *segment;
+	nwork++;
+}
+
+/* List all segments that may have something to be indexed. */
+static void
+look(void)
+{
+	SlTopicEntry *topics;
+	int			ntopics;
+
+	if (complete == NULL)
+	{
+		HASHCTL		info;
+
+		info.keysize = sizeof(Oid);
+		info.entrysize = sizeof(Oid);
+		info.hcxt = TopMemoryContext;
+		complete = hash_create("streamlog indexed segments", 64, &info,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	ntopics = sl_worklist_topics(0, &topics);
+	for (int i = 0; i < ntopics; i++)
+		for (int32 p = 0; p < topics[i].partitions && !topics[i].dropped; p++)
+		{
+			SlSegment  *segments;
+			int			n = sl_segment_list(topics[i].topic_id, p, &segments);
+
+			for (int s = 0; s < n; s++)
+				add_work(&topics[i], p, &segments[s]);
+			pfree(segments);
+		}
+	CommitTransactionCommand();
+}
+
+bool
+sl_timeindex_advance(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (nwork == 0)
+	{
+		if (looked != 0 &&
+			!TimestampDifferenceExceeds(looked, now, SL_LOOK_INTERVAL))
+			return false;
+		looked = now;
+		look();
+	}
+	for (int i = 0; i < SL_SEGMENTS_A_TURN && nwork > 0; i++)
+	{
+		/* out of the list first, lest an error be met again and again */
+		SlTimeWork	item = work[--nwork];
+
+		if (!deal_with(&item))
+			work[nwork++] = item;
+	}
+	return nwork > 0;
 }

@@ -85,6 +85,7 @@ get_common_args(FunctionCallInfo fcinfo, SlProduceArgs *args)
 	args->has_time = !PG_ARGISNULL(5);
 	if (args->has_time)
 		args->time = PG_GETARG_TIMESTAMPTZ(5);
+	args->now = GetCurrentTimestamp();
 }
 
 static void

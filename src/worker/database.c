@@ -42,6 +42,7 @@
 #include "catalog/catalog.h"
 #include "log/drop.h"
 #include "log/roll.h"
+#include "log/timeindex.h"
 #include "shmem/workers.h"
 #include "worker/database.h"
 #include "worker/launcher.h"
@@ -70,6 +71,7 @@ static const SlJob jobs[] = {
 	{"streamlog: rolling segments", sl_roll_due},
 	{"streamlog: making first segments", sl_roll_first_segments},
 	{"streamlog: removing dropped topics", sl_drop_next},
+	{"streamlog: indexing times", sl_timeindex_advance},
 };
 
 /* The last error of each job that was logged */
