@@ -403,6 +403,7 @@ sl_launcher_main(Datum arg)
 
 		/* Whoever sets the latch after this is seen by the next turn. */
 		ResetLatch(MyLatch);
+		QueryCancelPending = false; /* there is nothing to cancel */
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 		{
