@@ -612,6 +612,12 @@ sl_partition_set_active(const SlPartitionKey *key, Oid active_segment,
 	{
 		part->active_segment = active_segment;
 		part->active_base = active_base;
+
+		/*
+		 * Next is less if the entry was evicted, and found out anew from an
+		 * old segment whose aborted end is gone, while the partition rolled.
+		 */
+		part->next = Max(part->next, active_base);
 	}
 	LWLockRelease(&part->lock);
 }
