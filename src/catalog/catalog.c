@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "catalog/catalog.h"
 
@@ -121,6 +122,7 @@ run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 	Oid			save_user;
 	int			save_context;
 	int			nest;
+	bool		pushed = false;
 	int64		result = 0;
 
 	if (!OidIsValid(owner))
@@ -137,6 +139,12 @@ run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 	set_local("default_table_access_method", "heap");
 	set_local("client_min_messages", "warning");
 
+	/* the worker has none, nor has a function that was called by fast path */
+	if (!ActiveSnapshotSet())
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pushed = true;
+	}
 	SPI_connect();
 	switch (mode)
 	{
@@ -151,6 +159,8 @@ run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 			break;
 	}
 	SPI_finish();
+	if (pushed)
+		PopActiveSnapshot();
 
 	AtEOXact_GUC(true, nest);
 	SetUserIdAndSecContext(save_user, save_context);
