@@ -82,6 +82,14 @@ check_partitions(int32 partitions)
 				(errcode(ERRCODE_SL_INVALID_PARTITIONS),
 				 errmsg("invalid number of partitions: %d", partitions),
 				 errhint("A topic has at least one partition.")));
+	if (partitions > sl_partition_limit())
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("invalid number of partitions: %d", partitions),
+				 errdetail("The server has room for %d partitions that are in use at once.",
+						   sl_partition_limit()),
+				 errhint("Raise \"%s\" and restart the server.",
+						 "streamlog.max_partitions")));
 }
 
 /* The name of a topic's table: its own, cut and made unique if too long. */

@@ -114,14 +114,14 @@ newest(Relation rel, Relation index, int32 topic_id, int32 partition,
 }
 
 int
-sl_worklist_missing(int32 topic_id, int32 partitions, int32 *list, int max)
+sl_worklist_missing(int32 topic_id, int32 from, int32 upto, int32 *list, int max)
 {
 	Relation	rel = table_open(sl_catalog_oid("segment"), AccessShareLock);
 	Relation	index = index_open(sl_catalog_oid("segment_pkey"), AccessShareLock);
 	SlSegment	segment;
 	int			n = 0;
 
-	for (int32 p = 0; p < partitions && n < max; p++)
+	for (int32 p = from; p < upto && n < max; p++)
 		if (!newest(rel, index, topic_id, p, &segment))
 			list[n++] = p;
 	index_close(index, AccessShareLock);

@@ -23,10 +23,10 @@ typedef struct SlTopicEntry
 extern int	sl_worklist_topics(int32 last, SlTopicEntry **list);
 
 /*
- * Up to max of the partitions below partitions that have no segment, ascending;
- * returns their number.
+ * Up to max of the partitions from from up to upto that have no segment,
+ * ascending; returns their number.
  */
-extern int	sl_worklist_missing(int32 topic_id, int32 partitions,
+extern int	sl_worklist_missing(int32 topic_id, int32 from, int32 upto,
 								int32 *list, int max);
 
 /* The newest segment of a partition; false if it has none. */

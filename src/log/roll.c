@@ -96,7 +96,7 @@ static int	ndue = 0;
 static bool look_at_all = true;
 static TimestampTz looked_at_all = 0;
 
-/* Topics all of whose partitions have a segment, up to so many */
+/* The partitions of a topic before this one have a segment. */
 typedef struct SlComplete
 {
 	Oid			relation;		/* hash key */
@@ -402,17 +402,16 @@ find_complete(Oid relation)
 static bool
 make_first_segments(const SlTopicEntry *entry)
 {
+	SlComplete *known = find_complete(entry->relation);
 	int32		missing[SL_FIRST_SEGMENTS];
 	SlTopic    *topic;
 	int			n;
 
-	n = sl_worklist_missing(entry->topic_id, entry->partitions, missing,
-							lengthof(missing));
+	n = sl_worklist_missing(entry->topic_id, known->partitions,
+							entry->partitions, missing, lengthof(missing));
+	known->partitions = n > 0 ? missing[0] : entry->partitions;
 	if (n == 0)
-	{
-		find_complete(entry->relation)->partitions = entry->partitions;
 		return false;
-	}
 	last_topic = entry->topic_id;
 	if (!ConditionalLockRelationOid(entry->relation, ShareUpdateExclusiveLock))
 		return false;

@@ -46,6 +46,7 @@
 #include "access/xlog.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
+#include "port/atomics.h"
 #include "storage/condition_variable.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
@@ -105,6 +106,7 @@ typedef struct SlPartitionTable
 	int			tranche;
 	LWLock		table_lock;
 	int			used;			/* entries that were ever in use */
+	pg_atomic_uint32 generation;	/* of the entry initialised last */
 	slock_t		free_lock;
 	SlClaim    *free_claims;
 } SlPartitionTable;
@@ -144,6 +146,12 @@ sl_partition_define_gucs(void)
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
+int
+sl_partition_limit(void)
+{
+	return max_partitions;
+}
+
 Size
 sl_partition_shmem_size(void)
 {
@@ -181,6 +189,7 @@ sl_partition_shmem_init(void)
 		table->tranche = LWLockNewTrancheId();
 		LWLockInitialize(&table->table_lock, table->tranche);
 		SpinLockInit(&table->free_lock);
+		pg_atomic_init_u32(&table->generation, 0);
 		for (int i = 0; i < max_partitions; i++)
 		{
 			LWLockInitialize(&partitions[i].lock, table->tranche);
@@ -374,7 +383,7 @@ sl_partition_attach(const SlPartitionKey *key, SlPartition **part_p)
 			register_exit();
 			Assert(my_init == NULL);
 			part->stage = SL_PARTITION_INITIALISING;
-			part->generation++;
+			part->generation = pg_atomic_add_fetch_u32(&table->generation, 1);
 			part->active_segment = InvalidOid;
 			part->active_base = -1;
 			my_init = part;

@@ -45,6 +45,9 @@ typedef struct SlClaimInfo
 	int64		held;			/* readers are held back from here on */
 } SlClaimInfo;
 
+/* streamlog.max_partitions */
+extern int	sl_partition_limit(void);
+
 extern void sl_partition_define_gucs(void);
 extern Size sl_partition_shmem_size(void);
 extern void sl_partition_shmem_init(void);
