@@ -16,6 +16,7 @@
 #include "common/hashfn.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/guc.h"
 
 /* the first key of the advisory locks: "slwp" in ASCII */
@@ -60,6 +61,7 @@ sl_waitpoint_reach(const char *name)
 {
 	LOCKTAG		tag;
 	uint32		key;
+	int			save_timeout = LockTimeout;
 
 	if (!list_has(waitpoints, name))
 		return;
@@ -67,7 +69,18 @@ sl_waitpoint_reach(const char *name)
 	/* what hashtext(name) returns under a deterministic collation */
 	key = DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, SL_WAITPOINT_CLASS, key, 2);
-	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+
+	/* the session's lock_timeout is not meant for the test's locks */
+	LockTimeout = 0;
+	PG_TRY();
+	{
+		(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = save_timeout;
+	}
+	PG_END_TRY();
 	LockRelease(&tag, ExclusiveLock, false);
 }
 
