@@ -3,13 +3,15 @@
 -- package, keyed by the package.
 --
 
+-- if this is not the first run
+SET client_min_messages = warning;
+
 -- streamlog's functions are found without their schema from here on
 CREATE EXTENSION IF NOT EXISTS streamlog;
 ALTER DATABASE demo SET search_path = public, streamlog;
 SET search_path = public, streamlog;
 
--- if this is not the first run
-SET client_min_messages = warning;
+-- what an earlier run has left
 SELECT drop_topic('packages', if_exists => true);
 DROP TABLE IF EXISTS dpkg_log, package CASCADE;
 
