@@ -51,7 +51,19 @@ BEGIN
 	END LOOP;
 END $$;
 
-CREATE PROCEDURE bench.produce_singles(topic text, records bigint)
+-- PERFORM starts and ends the executor for every call, an assignment does not.
+CREATE PROCEDURE bench.assign_produce(topic text, records bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	record_values bytea[] := bench.batch();
+	record_offset bigint;
+BEGIN
+	FOR i IN 1 .. records LOOP
+		record_offset := streamlog.produce(topic, NULL, record_values[i % 1000 + 1]);
+	END LOOP;
+END $$;
+
+CREATE PROCEDURE bench.perform_produce(topic text, records bigint)
 LANGUAGE plpgsql AS $$
 DECLARE
 	record_values bytea[] := bench.batch();
