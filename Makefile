@@ -13,9 +13,8 @@ OBJS = $(SOURCES:.c=.o)
 
 EXTENSION = streamlog
 DATA = $(wildcard sql/streamlog--*.sql)
-VERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" streamlog.control)
 
-PG_CPPFLAGS = -Isrc -DSL_VERSION='"$(VERSION)"' $(if $(WAITPOINTS),-DSL_WAITPOINTS)
+PG_CPPFLAGS = -Isrc $(if $(WAITPOINTS),-DSL_WAITPOINTS)
 # -Wextra less what PostgreSQL's headers, its lengthof() loops and PG_TRY give rise to
 PG_CFLAGS = $(if $(WERROR),-Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-clobbered)
 

@@ -18,7 +18,6 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "base/compat.h"
 #include "base/waitpoint.h"
 #include "catalog/topic.h"
 #include "log/fetch.h"

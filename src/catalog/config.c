@@ -72,7 +72,7 @@ invalid_value(const SlConfigDef *def, const char *value)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_INVALID_CONFIG),
-			 errmsg("invalid value %s for topic config \"%s\"",
+			 errmsg("invalid value \"%s\" for topic config \"%s\"",
 					value, def->name),
 			 def->words ?
 			 errhint("Use \"%s\" or \"%s\".", def->words[0], def->words[1]) :

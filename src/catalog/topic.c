@@ -203,7 +203,7 @@ unknown_topic(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_UNKNOWN_PARTITION),
 			 errmsg("topic \"%s\" does not exist", name),
-			 errhint("Create it with create_topic('%s').", name)));
+			 errhint("The view \"topics\" lists the topics; create_topic() makes one.")));
 }
 
 static SlTopic *

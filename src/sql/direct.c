@@ -154,9 +154,9 @@ sl_direct_call(FmgrInfo *flinfo)
 void
 sl_direct_check_can_produce(const char *command)
 {
+	PreventCommandDuringRecovery(command);
 	PreventCommandIfReadOnly(command);
 	PreventCommandIfParallelMode(command);
-	PreventCommandDuringRecovery(command);
 
 	/* a record outlives the sandbox of an index expression or a REFRESH */
 	if (InSecurityRestrictedOperation())

@@ -36,9 +36,9 @@ get_name(FunctionCallInfo fcinfo)
 static void
 check_can_change(const char *command)
 {
+	PreventCommandDuringRecovery(command);
 	PreventCommandIfReadOnly(command);
 	PreventCommandIfParallelMode(command);
-	PreventCommandDuringRecovery(command);
 }
 
 /* An integer argument for which null and Kafka's -1 mean the default, 1 */
@@ -103,7 +103,8 @@ streamlog_drop_topic(PG_FUNCTION_ARGS)
 	check_can_change("drop_topic()");
 	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1) && !sl_topic_exists(name))
 		ereport(NOTICE,
-				(errmsg("topic \"%s\" does not exist, skipping", name)));
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("topic \"%s\" does not exist, skipping", name)));
 	else
 		sl_ddl_drop_topic(name);
 	PG_RETURN_VOID();
@@ -144,8 +145,7 @@ streamlog_refuse_change(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot insert into the table of topic \"%s\"", table),
-				 errhint("Use SELECT produce('%s', key, value), or produce_batch() for many records.",
-						 table)));
+				 errhint("Use produce(), or produce_batch() for many records.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			 errmsg("cannot change the records of topic \"%s\"", table),
