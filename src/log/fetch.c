@@ -296,8 +296,10 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 	long		wait = Min(limits->max_wait, max_wait);
 	TimestampTz deadline = 0;
 	SlPartitionState state;
-	SlLog	   *log = sl_log_open(topic, partition, &state);
+	SlLog	   *log;
 
+	SL_WAITPOINT("fetch-begin");
+	log = sl_log_open(topic, partition, &state);
 	check_range(topic, partition, offset, &state);
 	if (limits->max_records == 0)
 		return;

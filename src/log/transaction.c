@@ -456,9 +456,9 @@ at_precommit(void)
 		append_all(NULL, NULL); /* closes it */
 	if (npendings > 0)
 	{
-		SL_WAITPOINT("precommit-appended");
 		if (SL_MUTANT("release-before-commit"))
 			release_claims(true);
+		SL_WAITPOINT("precommit-appended");
 	}
 	committing = true;
 }
