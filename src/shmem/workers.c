@@ -529,7 +529,6 @@ sl_workers_reap(SlWorkerEnd *end)
 		found = true;
 		end->database = slot->database;
 		end->outcome = slot->outcome;
-		end->started = slot->started;
 		end->woken = slot->woken;
 		slot->stage = SL_WORKER_FREE;
 	}

@@ -29,7 +29,8 @@ typedef struct SlWorkItem
 /* Why a worker has ended */
 typedef enum SlWorkerOutcome
 {
-	SL_WORKER_FAILED,			/* an error, or somebody terminated it */
+	SL_WORKER_FAILED,			/* before it was at work */
+	SL_WORKER_TERMINATED,		/* later */
 	SL_WORKER_NO_EXTENSION,		/* nothing to do in its database */
 	SL_WORKER_STOPPED			/* it was asked to */
 } SlWorkerOutcome;
@@ -38,7 +39,6 @@ typedef struct SlWorkerEnd
 {
 	Oid			database;
 	SlWorkerOutcome outcome;
-	TimestampTz started;
 	bool		woken;			/* and has not looked since */
 } SlWorkerEnd;
 

@@ -193,6 +193,7 @@ run_jobs(void)
 			sl_workers_set_outcome(SL_WORKER_NO_EXTENSION);
 			proc_exit(0);
 		}
+		sl_workers_set_outcome(SL_WORKER_TERMINATED);
 		for (int i = 1; i < lengthof(jobs); i++)
 			ok = run_job(i, &more) && ok;
 		CHECK_FOR_INTERRUPTS();

@@ -13,7 +13,8 @@
  *		new in the list, or somebody asks	at once
  *		ended, no extension					after SL_POLL_INTERVAL
  *		ended, as it was asked to			at once, if nobody holds the database
- *		failed								after a time that doubles with each
+ *		terminated							after SL_RESTART_DELAY
+ *		failed before it was at work			after a time that doubles with each
  *											failure in a row, up to a minute
  *
  * PostgreSQL never restarts a worker by itself, so no slot of its is taken by one
@@ -56,9 +57,6 @@
 #define SL_MAX_RESTART_DELAY	60000
 #define SL_REGISTER_DELAY		10000
 #define SL_HELD_DELAY			5000
-
-/* A worker that has run for this long has not failed at once. */
-#define SL_STEADY_RUN			60000
 
 /* How soon the postmaster restarts the launcher (s) */
 #define SL_LAUNCHER_RESTART		2
@@ -195,12 +193,14 @@ reap_workers(TimestampTz now)
 		told_full = false;
 		database->running = false;
 		forget_handle(database);
-		if (end.outcome != SL_WORKER_FAILED ||
-			TimestampDifferenceExceeds(end.started, now, SL_STEADY_RUN))
-			database->failures = 0;
-
 		if (end.outcome == SL_WORKER_FAILED)
+		{
 			note_failure(database, now);
+			continue;
+		}
+		database->failures = 0;
+		if (end.outcome == SL_WORKER_TERMINATED)
+			database->next_start = TimestampTzPlusMilliseconds(now, SL_RESTART_DELAY);
 		else if (end.outcome == SL_WORKER_STOPPED || end.woken)
 			database->next_start = now;
 		else
