@@ -320,6 +320,7 @@ look_at_topic(const SlTopicEntry *entry)
 static void
 look_for_due(void)
 {
+	static int32 last_looked_at = 0;
 	SlTopicEntry *list;
 	int			n;
 
@@ -328,9 +329,10 @@ look_for_due(void)
 	looked_at_all = GetCurrentTimestamp();
 
 	begin();
-	n = sl_worklist_topics(0, &list);
+	n = sl_worklist_topics(last_looked_at, &list);
 	for (int i = 0; i < n; i++)
 	{
+		last_looked_at = list[i].topic_id;
 		if (list[i].dropped ||
 			!ConditionalLockRelationOid(list[i].relation, AccessShareLock))
 			continue;
