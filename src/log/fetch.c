@@ -369,9 +369,7 @@ first_offset_for_time(SlTopic *topic, const SlSegment *segment,
 
 	if (block == 0)
 		return segment->base;
-	rel = sl_segment_open(topic, segment->relation, AccessShareLock);
-	if (rel == NULL)
-		return segment->base;	/* the scan says so */
+	rel = sl_log_open_segment(topic, segment);
 	while (block > 0 && (block >= RelationGetNumberOfBlocks(rel) ||
 						 !sl_block_first_offset(rel, block, &offset)))
 		block--;

@@ -150,8 +150,8 @@ visible_end_of_segment(Relation rel, int64 base)
 	return base;
 }
 
-static Relation
-open_segment(SlTopic *topic, const SlSegment *segment)
+Relation
+sl_log_open_segment(SlTopic *topic, const SlSegment *segment)
 {
 	Relation	rel = sl_segment_open(topic, segment->relation, AccessShareLock);
 
@@ -183,7 +183,7 @@ initialise(SlTopic *topic, SlLog *log)
 	for (int i = log->nsegments - 1; i >= 0 && committed_end < 0; i--)
 	{
 		const SlSegment *segment = &log->segments[i];
-		Relation	rel = open_segment(topic, segment);
+		Relation	rel = sl_log_open_segment(topic, segment);
 		int64		end = visible_end_of_segment(rel, segment->base);
 
 		if (active == NULL)

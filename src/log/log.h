@@ -57,6 +57,9 @@ extern SlLog *sl_log_open_for_append(SlTopic *topic, int32 partition,
 /* Read the segments from the catalog; at least those there were at the call. */
 extern void sl_log_read_segments(SlLog *log);
 
+/* Open a segment to read it; raises DATA_CORRUPTED if its table is gone. */
+extern Relation sl_log_open_segment(SlTopic *topic, const SlSegment *segment);
+
 /* Raise unless the topic has this partition. */
 extern void sl_check_partition(SlTopic *topic, int32 partition);
 

@@ -245,14 +245,7 @@ sl_scan(SlTopic *topic, SlLog *log, int64 offset, int64 end,
 	{
 		const SlSegment *segment = &log->segments[i];
 
-		scan.rel = sl_segment_open(topic, segment->relation, AccessShareLock);
-		if (scan.rel == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATA_CORRUPTED),
-					 errmsg("a segment of topic \"%s\" is missing", topic->name),
-					 errdetail("The table that held the offsets from %lld on is gone.",
-							   (long long) segment->base),
-					 errhint("Run check_topic('%s').", topic->name)));
+		scan.rel = sl_log_open_segment(topic, segment);
 		more = scan_segment(&scan, segment,
 							i + 1 < log->nsegments ?
 							log->segments[i + 1].base : PG_INT64_MAX,

@@ -145,19 +145,20 @@ BEGIN
 	RETURN records;
 END $$;
 
--- The same from places at random.
-CREATE FUNCTION bench.read_pages(topic text, pages bigint) RETURNS bigint
+-- 1000 records each from places at random among the last records.
+CREATE FUNCTION bench.read_pages(topic text, last_records bigint, pages bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
 	records bigint := 0;
-	span bigint := streamlog.end_offset(topic, 0) - 1000;
+	log_end bigint := streamlog.end_offset(topic, 0);
 	n bigint;
 	with_key bigint;
 	with_value bigint;
 BEGIN
 	FOR i IN 1 .. pages LOOP
 		SELECT count(*), count(key), count(value) INTO n, with_key, with_value
-		FROM streamlog.fetch_records(topic, 0, (random() * span)::bigint, 1000, 100000000);
+		FROM streamlog.fetch_records(topic, 0,
+			log_end - 1000 - (random() * (last_records - 1000))::bigint, 1000, 100000000);
 		records := records + n;
 	END LOOP;
 	RETURN records;
