@@ -33,6 +33,32 @@ typedef struct SlCallSite
 	SlConversion value;
 } SlCallSite;
 
+/*
+ * The type of an argument: what the call's expression says, or, where there is
+ * none (a call by the protocol's fast path), what the function was declared with.
+ */
+static Oid
+argument_type(FmgrInfo *flinfo, int arg)
+{
+	Oid			type = get_fn_expr_argtype(flinfo, arg);
+
+	if (!OidIsValid(type))
+	{
+		Oid		   *declared;
+		int			n;
+
+		(void) get_func_signature(flinfo->fn_oid, &declared, &n);
+		if (arg < n)
+			type = declared[arg];
+	}
+	if (!OidIsValid(type) || IsPolymorphicType(type))
+		ereport(ERROR,
+				(errcode(ERRCODE_INDETERMINATE_DATATYPE),
+				 errmsg("could not determine the type of an argument"),
+				 errhint("Call the function in a SELECT.")));
+	return type;
+}
+
 static SlCallSite *
 call_site(FunctionCallInfo fcinfo)
 {
@@ -41,13 +67,11 @@ call_site(FunctionCallInfo fcinfo)
 
 	if (site == NULL)
 	{
-		Oid			key = get_fn_expr_argtype(flinfo, 1);
-		Oid			value = PG_NARGS() > 2 ? get_fn_expr_argtype(flinfo, 2) : TEXTOID;
-
 		site = MemoryContextAllocZero(flinfo->fn_mcxt, sizeof(SlCallSite));
-		sl_conversion_init(&site->key, OidIsValid(key) ? key : TEXTOID,
+		sl_conversion_init(&site->key, argument_type(flinfo, 1),
 						   flinfo->fn_mcxt);
-		sl_conversion_init(&site->value, OidIsValid(value) ? value : TEXTOID,
+		sl_conversion_init(&site->value,
+						   PG_NARGS() > 2 ? argument_type(flinfo, 2) : TEXTOID,
 						   flinfo->fn_mcxt);
 		flinfo->fn_extra = site;
 	}
@@ -204,7 +228,7 @@ put_metadata(SlRows *rows, Datum topic, int32 partition, int64 offset,
 Datum
 streamlog_produce_batch(PG_FUNCTION_ARGS)
 {
-	bool		is_text = get_fn_expr_argtype(fcinfo->flinfo, 2) == TEXTARRAYOID;
+	bool		is_text = argument_type(fcinfo->flinfo, 2) == TEXTARRAYOID;
 	bool		direct = sl_direct_call(fcinfo->flinfo);
 	SlBatchArray keys;
 	SlBatchArray values;
