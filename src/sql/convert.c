@@ -14,7 +14,8 @@
 void
 sl_conversion_init(SlConversion *conversion, Oid type, MemoryContext context)
 {
-	Oid			base = getBaseType(type);
+	/* the look-up is not for the common ones: a call site may live for one call */
+	Oid			base = type == TEXTOID || type == BYTEAOID ? type : getBaseType(type);
 	Oid			output;
 	bool		is_varlena;
 

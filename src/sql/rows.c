@@ -7,6 +7,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/execnodes.h"
+#include "utils/memutils.h"
 
 #include "sql/rows.h"
 
@@ -25,6 +26,11 @@ sl_rows_begin(SlRows *rows, FunctionCallInfo fcinfo)
 	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	if (get_call_result_type(fcinfo, NULL, &rows->desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
+
+	/* rows come and go in one order, and need no room to grow */
+	MemoryContextSwitchTo(GenerationContextCreate(CurrentMemoryContext,
+												  "streamlog rows",
+												  0, 8 * 1024, 1024 * 1024));
 	rows->store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
 										false, work_mem);
 	MemoryContextSwitchTo(old);
