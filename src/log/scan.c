@@ -84,6 +84,9 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 		int64		offset;
 		bool		visible;
 
+		/* tuples lie from the end of the page down, which no processor foresees */
+		if (lp + 2 <= max)
+			__builtin_prefetch(PageGetItem(page, PageGetItemId(page, lp + 2)));
 		tuple->t_data = sl_page_tuple(scan->rel, page, block, lp, &len);
 		if (tuple->t_data == NULL)
 			continue;
