@@ -59,6 +59,10 @@
 /* The most blocks that a file is extended by at once */
 #define SL_MAX_EXTEND		128
 
+/* How often, and after what rest (us), a busy append lock is looked at again */
+#define SL_LOCK_TRIES		30
+#define SL_LOCK_REST		50
+
 /* What heap_multi_insert() takes, for up to a block of records */
 static TupleTableSlot *slots[MaxHeapTuplesPerPage];
 static HeapTupleData tuples[MaxHeapTuplesPerPage];
@@ -85,12 +89,25 @@ set_append_tag(LOCKTAG *tag, Oid relation, int32 partition)
 	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, relation, (uint32) partition, 0);
 }
 
+/*
+ * An append of a few records takes less time than to put a waiter to sleep and
+ * to wake it.  With a queue of waiters the lock goes from one sleeper to the
+ * next, and all wait for the scheduler: so a waiter first looks again a few times
+ * after a short rest, and queues only then.
+ */
 void
 sl_append_lock(Oid relation, int32 partition)
 {
 	LOCKTAG		tag;
 
 	set_append_tag(&tag, relation, partition);
+	for (int i = 0; i < SL_LOCK_TRIES; i++)
+	{
+		if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
+			return;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(SL_LOCK_REST);
+	}
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }
 
