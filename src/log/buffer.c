@@ -16,6 +16,10 @@
  *
  * Bytes that are cut off stay in the file.  They are gone with it at the end of
  * the transaction.
+ *
+ * Chunks that are done with are kept for the next ones, all of them to the end of
+ * the transaction and a few for ever: memory that comes fresh from the system has
+ * to be filled with zeroes first, which takes longer than to fill it with records.
  */
 #include "postgres.h"
 
@@ -26,6 +30,9 @@
 
 #define SL_FIRST_CHUNK		((Size) 4096)
 #define SL_LAST_CHUNK		((Size) 1024 * 1024)
+
+/* Idle chunks that are kept beyond the end of the transaction, at most */
+#define SL_KEPT_IDLE		((Size) 1024 * 1024)
 
 /* An extent that has less takes in what is written right behind it. */
 #define SL_SMALL_EXTENT		((Size) 1024 * 1024)
@@ -73,6 +80,11 @@ struct SlBuffer
 	int			max_runs;
 };
 
+/* Chunks that no buffer uses */
+static MemoryContext chunk_context = NULL;
+static SlChunk *idle_chunks = NULL;
+static Size idle_bytes = 0;
+
 SlBuffer *
 sl_buffer_create(MemoryContext context)
 {
@@ -86,14 +98,62 @@ sl_buffer_create(MemoryContext context)
 	return buffer;
 }
 
+/* A chunk of at least this size, an idle one if there is one */
+static SlChunk *
+take_chunk(Size size)
+{
+	SlChunk    *chunk;
+
+	for (SlChunk **link = &idle_chunks; (chunk = *link) != NULL; link = &chunk->next)
+		if (chunk->size >= size)
+		{
+			*link = chunk->next;
+			idle_bytes -= chunk->size;
+			return chunk;
+		}
+
+	if (chunk_context == NULL)
+		chunk_context = AllocSetContextCreate(TopMemoryContext,
+											  "streamlog record chunks",
+											  ALLOCSET_DEFAULT_SIZES);
+	chunk = MemoryContextAllocHuge(chunk_context,
+								   MAXALIGN(sizeof(SlChunk)) + size);
+	chunk->size = size;
+	return chunk;
+}
+
+static void
+give_chunk(SlChunk *chunk)
+{
+	/* one that was made for a large record would be too good for others */
+	if (chunk->size > SL_LAST_CHUNK)
+	{
+		pfree(chunk);
+		return;
+	}
+	chunk->next = idle_chunks;
+	idle_chunks = chunk;
+	idle_bytes += chunk->size;
+}
+
+void
+sl_buffer_release_idle(void)
+{
+	while (idle_bytes > SL_KEPT_IDLE)
+	{
+		SlChunk    *chunk = idle_chunks;
+
+		idle_chunks = chunk->next;
+		idle_bytes -= chunk->size;
+		pfree(chunk);
+	}
+}
+
 static SlChunk *
 add_chunk(SlBuffer *buffer, Size want)
 {
-	Size		size = Max(buffer->next_size, want);
-	SlChunk    *chunk = MemoryContextAllocHuge(buffer->context,
-											   MAXALIGN(sizeof(SlChunk)) + size);
+	SlChunk    *chunk = take_chunk(Max(buffer->next_size, want));
 
-	chunk->size = size;
 	chunk->used = 0;
 	chunk->start = buffer->end;
 	chunk->next = NULL;
@@ -103,7 +163,7 @@ add_chunk(SlBuffer *buffer, Size want)
 	else
 		buffer->first = chunk;
 	buffer->last = chunk;
-	buffer->memory += size;
+	buffer->memory += chunk->size;
 	buffer->next_size = Min(buffer->next_size * 2, SL_LAST_CHUNK);
 	return chunk;
 }
@@ -173,7 +233,7 @@ drop_last_chunk(SlBuffer *buffer)
 	else
 		buffer->first = NULL;
 	buffer->memory -= chunk->size;
-	pfree(chunk);
+	give_chunk(chunk);
 }
 
 /* Cut the buffer off at a position. */

@@ -26,7 +26,7 @@ typedef struct SlBufferReader
 
 /*
  * A buffer lives in context, which the caller resets at the end of the
- * transaction.  level is the nesting level of the transaction that a record
+ * transaction, its records in memory of their own.  level is the nesting level of the transaction that a record
  * belongs to.
  */
 extern SlBuffer *sl_buffer_create(MemoryContext context);
@@ -47,8 +47,13 @@ extern void sl_buffer_subabort(SlBuffer *buffer, int level);
 /* Move what is in memory to the end of the file. */
 extern void sl_buffer_spill(SlBuffer *buffer, BufFile *file);
 
-/* Forget all records. */
+/*
+ * Forget all records; needed before the buffer's context is reset.  At the end
+ * of the transaction, release_idle() gives back what all of them have used.
+ * Neither raises.
+ */
 extern void sl_buffer_clear(SlBuffer *buffer);
+extern void sl_buffer_release_idle(void);
 
 /*
  * Hand out the next records, in order: up to max of them, and no more once they

@@ -421,7 +421,11 @@ forget_transaction(void)
 {
 	disable_producer_timeout();
 	for (int i = 0; i < npendings; i++)
+	{
 		pendings[i]->log->pending = NULL;
+		sl_buffer_clear(pendings[i]->buffer);
+	}
+	sl_buffer_release_idle();
 	pendings = NULL;
 	npendings = 0;
 	max_pendings = 0;
