@@ -253,26 +253,30 @@ register_exit(void)
 }
 
 /*
- * Make an entry free: nobody has a claim on it or waits for it, and what it
- * knows about unflushed commits is no longer needed.  Both locks are held.
+ * Nobody initialises an entry, has a claim on it or waits for it.  Both locks are
+ * held.
  */
 static bool
-can_evict(SlPartition *part)
+is_unused(const SlPartition *part)
 {
 	return part->stage != SL_PARTITION_INITIALISING &&
-		dlist_is_empty(&part->claims) && dlist_is_empty(&part->waiters) &&
-		part->last_commit_lsn <= GetFlushRecPtr(NULL);
+		dlist_is_empty(unconstify(dlist_head *, &part->claims)) &&
+		dlist_is_empty(unconstify(dlist_head *, &part->waiters));
 }
 
 /*
  * Find an entry that can be used for another partition; table_lock is held
- * exclusively.  Returns NULL if all are in use.
+ * exclusively.  An entry that knows of unflushed commits has to stay.  Returns
+ * NULL if there is none; then *flush is up to where WAL has to be flushed for
+ * one that is unused, if that is all that is missing.
  */
 static SlPartition *
-free_entry(void)
+free_entry(XLogRecPtr *flush)
 {
 	static uint32 hand = 0;
+	XLogRecPtr	flushed = GetFlushRecPtr(NULL);
 
+	*flush = InvalidXLogRecPtr;
 	if (table->used < max_partitions)
 		return &partitions[table->used++];
 
@@ -284,7 +288,12 @@ free_entry(void)
 		/* a wait here would be one for a backend that looks for us */
 		if (!LWLockConditionalAcquire(&part->lock, LW_EXCLUSIVE))
 			continue;
-		evict = can_evict(part);
+		evict = is_unused(part);
+		if (evict && part->last_commit_lsn > flushed)
+		{
+			*flush = Max(*flush, part->last_commit_lsn);
+			evict = false;
+		}
 		if (evict)
 		{
 			if (OidIsValid(part->key.relation))
@@ -318,6 +327,7 @@ find_or_make_entry(const SlPartitionKey *key)
 {
 	SlPartition *part = find_entry(key);
 	SlPartitionSlot *slot;
+	XLogRecPtr	flush = InvalidXLogRecPtr;
 	bool		found;
 
 	if (part)
@@ -327,7 +337,7 @@ find_or_make_entry(const SlPartitionKey *key)
 	slot = hash_search(slots, key, HASH_FIND, NULL);
 	if (slot)
 		part = slot->part;
-	else if ((part = free_entry()) != NULL)
+	else if ((part = free_entry(&flush)) != NULL)
 	{
 		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
 		slot = hash_search(slots, key, HASH_ENTER_NULL, &found);
@@ -344,6 +354,11 @@ find_or_make_entry(const SlPartitionKey *key)
 	}
 	LWLockRelease(&table->table_lock);
 
+	if (!part && !XLogRecPtrIsInvalid(flush))
+	{
+		XLogFlush(flush);
+		return find_or_make_entry(key);
+	}
 	if (!part)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
