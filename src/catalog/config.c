@@ -94,7 +94,7 @@ config_value(const SlConfigDef *def, const JsonbValue *value)
 		text = pnstrdup(value->val.string.val, value->val.string.len);
 	else
 		text = pstrdup(value->type == jbvBool ?
-					   (value->val.boolean ? "true" : "false") : "of this type");
+					   (value->val.boolean ? "true" : "false") : "[...]");
 
 	if (def->words)
 	{

@@ -50,7 +50,7 @@ invalid_name(const char *name, const char *detail)
 			(errcode(ERRCODE_SL_INVALID_TOPIC),
 			 errmsg("invalid topic name \"%s\"", name),
 			 errdetail("%s", detail),
-			 errhint("A name has 1 to %d letters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\", and is not \".\" or \"..\".",
+			 errhint("A name has 1 to %d characters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\", and is not \".\" or \"..\".",
 					 SL_MAX_TOPIC_NAME)));
 }
 
@@ -68,7 +68,7 @@ check_name(const char *name)
 	for (const char *p = name; *p; p++)
 		if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
 			  (*p >= '0' && *p <= '9') || *p == '.' || *p == '_' || *p == '-'))
-			invalid_name(name, "It has a letter that is not allowed.");
+			invalid_name(name, "It has a character that is not allowed.");
 	for (int i = 0; i < lengthof(internal_topics); i++)
 		if (strcmp(name, internal_topics[i]) == 0)
 			invalid_name(name, "It is the name of an internal topic of Kafka.");

@@ -306,6 +306,9 @@ sl_topic_find_by_relation(Oid relation)
 			return topic;
 		}
 
+	/* it may be gone together with the extension, and our tables */
+	if (get_rel_relkind(relation) == '\0')
+		return NULL;
 	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
 	tuple = find_row(rel, NULL, relation);
 	if (tuple)

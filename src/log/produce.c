@@ -113,7 +113,7 @@ invalid_timestamp(SlTopic *topic, TimestampTz time, const char *detail)
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_INVALID_TIMESTAMP),
 			 errmsg("record time %s is not valid for topic \"%s\"",
-					TIMESTAMP_NOT_FINITE(time) ? "infinity" : timestamptz_to_str(time),
+					timestamptz_to_str(time),
 					topic->name),
 			 errdetail("%s", detail)));
 }

@@ -1,0 +1,56 @@
+--
+-- extension: dropping it with topics in it, and making it again
+--
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS streamlog;
+RESET client_min_messages;
+SET search_path = public, streamlog;
+
+SELECT create_topic('leftover');
+SELECT produce('leftover', 'k', 'v1');
+SELECT produce('leftover', 'k', 'v2');
+
+-- not while there are topics
+\set VERBOSITY terse
+DROP EXTENSION streamlog;
+\set VERBOSITY default
+SELECT end_offset('leftover', 0);
+
+-- rolled back: everything goes on
+BEGIN;
+SET LOCAL client_min_messages = warning;
+DROP EXTENSION streamlog CASCADE;
+ROLLBACK;
+SELECT produce('leftover', 'k', 'v3');
+
+SET client_min_messages = warning;
+DROP EXTENSION streamlog CASCADE;
+RESET client_min_messages;
+SELECT nspname FROM pg_namespace WHERE nspname IN ('topic', 'streamlog_segment') ORDER BY 1;
+SELECT produce('leftover', 'k', 'v');
+
+-- made again, in the same session: nothing of the old one is remembered,
+-- although topics get the same ids
+CREATE EXTENSION streamlog;
+SELECT count(*) FROM topics;
+SELECT produce('leftover', 'k', 'v');
+SELECT create_topic('leftover');
+SELECT topic_id FROM topics;
+SELECT start_offset('leftover', 0), end_offset('leftover', 0);
+SELECT produce('leftover', 'k', 'new');
+SELECT record_offset, as_text(value) FROM fetch_records('leftover', 0, 0);
+
+-- dropped in the transaction that has produced
+BEGIN;
+SELECT produce('leftover', 'k', 'never stored');
+SET LOCAL client_min_messages = warning;
+DROP EXTENSION streamlog CASCADE;
+COMMIT;
+CREATE EXTENSION streamlog;
+SELECT count(*) FROM topics;
+
+-- the functions may be called by everybody, our tables are nobody's
+SELECT c.relname, c.relkind, c.relacl IS NOT NULL AS has_acl,
+	has_table_privilege('public', c.oid, 'SELECT') AS public_reads
+FROM pg_class c WHERE c.relnamespace = 'streamlog'::regnamespace AND c.relkind IN ('r', 'v', 'S')
+ORDER BY 2, 1;
