@@ -86,7 +86,7 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 
 		/* tuples lie from the end of the page down, which no processor foresees */
 		if (lp + 2 <= max)
-			__builtin_prefetch(PageGetItem(page, PageGetItemId(page, lp + 2)));
+			__builtin_prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, lp + 2)));
 		tuple->t_data = sl_page_tuple(scan->rel, page, block, lp, &len);
 		if (tuple->t_data == NULL)
 			continue;
