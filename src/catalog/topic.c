@@ -169,11 +169,14 @@ load(SlTopic *topic)
 		return false;
 	if (RelationGetDescr(table)->natts < 6 ||
 		table->rd_rel->relrowsecurity)
+	{
+		topic->valid = false;
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not fit to be a topic",
 						RelationGetRelationName(table)),
 				 errdetail("Its columns were changed, or row security was enabled on it.")));
+	}
 	topic->table_owner = table->rd_rel->relowner;
 	topic->headers_type = TupleDescAttr(RelationGetDescr(table), 5)->atttypid;
 	relation_close(table, AccessShareLock);
