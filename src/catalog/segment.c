@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/relcache.h"
 #include "utils/timestamp.h"
 
 #include "catalog/catalog.h"
@@ -247,6 +248,13 @@ has_segment_columns(const SlTopic *topic, TupleDesc desc)
 	return true;
 }
 
+bool
+sl_segment_has_index(Relation rel)
+{
+	/* the flag outlives a DROP INDEX */
+	return rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL;
+}
+
 Relation
 sl_segment_open(const SlTopic *topic, Oid relation, LOCKMODE lockmode)
 {
@@ -258,7 +266,7 @@ sl_segment_open(const SlTopic *topic, Oid relation, LOCKMODE lockmode)
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
 		rel->rd_rel->relowner != topic->table_owner ||
-		rel->rd_rel->relhasindex ||
+		sl_segment_has_index(rel) ||
 		!has_segment_columns(topic, RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

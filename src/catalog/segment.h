@@ -67,6 +67,8 @@ extern void sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
 								 TimestampTz min_timestamp,
 								 TimestampTz max_timestamp);
 
+extern bool sl_segment_has_index(Relation rel);
+
 /*
  * Open a segment's table and check that it is fit to be appended to or read
  * past the executor: a heap of ours without an index.  NULL if it is gone.

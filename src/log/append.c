@@ -20,8 +20,8 @@
  *		is kept pinned from before the hint is cleared to the end of the append.
  *	5.	Offsets are given out under the lock, in the order of the tuples.
  *
- * As a last resort the places are compared: if they do not ascend, the
- * transaction fails.
+ * As a last resort the places are compared: if they do not ascend from the last
+ * line pointer of the last block on, the transaction fails.
  *
  * The file is extended by as many blocks as the records at hand will fill, and
  * each block is filled by one call: both because heap_multi_insert() would
@@ -79,7 +79,7 @@ typedef struct SlAppend
 	Size		room;			/* for tuples in it */
 	int			line_pointers;	/* in it */
 	Buffer		pinned;			/* the block that was last at the start */
-	ItemPointerData last_tid;
+	ItemPointerData last_tid;	/* everything must go behind this */
 } SlAppend;
 
 static void
@@ -230,6 +230,9 @@ begin_at_last_block(SlAppend *append, Relation rel)
 		}
 		look_at_block(append, append->nblocks - 1, buffer);
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		if (append->line_pointers > 0)
+			ItemPointerSet(&append->last_tid, append->block,
+						   append->line_pointers);
 		if (SL_MUTANT("no-pin"))
 			ReleaseBuffer(buffer);
 		else

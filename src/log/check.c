@@ -225,7 +225,7 @@ check_table(SlCheck *check, SlTopic *topic)
 	}
 	if (rel->rd_rel->relowner != topic->table_owner)
 		report(check, "the table belongs to another role than the topic's");
-	if (rel->rd_rel->relhasindex)
+	if (sl_segment_has_index(rel))
 		report(check, "the table has an index");
 	return true;
 }

@@ -98,8 +98,9 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 			continue;
 		if (offset >= scan->end)
 		{
+			/* nothing of what is left is wanted, if it is in order: look */
 			records->at_end = true;
-			break;
+			continue;
 		}
 
 		tuple->t_len = len;
