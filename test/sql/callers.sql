@@ -20,8 +20,11 @@ SELECT produce('callers', 'select', '1');
 SELECT produce('callers', 'select', '2') AS a, produce('callers', 'select', '3') AS b, 'x' AS c;
 SELECT * FROM produce('callers', 'from', '4');
 SELECT record_offset FROM produce('callers', 'from', '5') AS p (record_offset);
-SELECT partition, record_offset FROM produce_batch('callers', NULL, ARRAY['6', '7']);
-SELECT (produce_batch('callers', ARRAY['batch'], ARRAY['8'])).record_offset;
+SELECT * FROM produce('callers', 'from', '6') WITH ORDINALITY;
+SELECT produce('callers', 'select', '7') LIMIT 1;
+SELECT produce('callers', 'select', 'not called') LIMIT 0;
+SELECT partition, record_offset FROM produce_batch('callers', NULL, ARRAY['8', '9']);
+SELECT (produce_batch('callers', ARRAY['batch'], ARRAY['10'])).record_offset;
 SELECT record_offset, as_text(key) AS key, as_text(value) AS value FROM fetch_records('callers', 0, :position);
 SELECT end_offset('callers', 0) AS position \gset
 
@@ -45,6 +48,7 @@ EXPLAIN (COSTS off) SELECT produce('callers', 'part', 'not executed');
 CREATE TABLE made AS SELECT produce('callers', 'part', '20');
 SELECT * FROM made;
 DROP TABLE made;
+VALUES (produce('callers', 'part', '21'));
 SELECT record_offset, as_text(key) AS key, as_text(value) AS value FROM fetch_records('callers', 0, :position);
 SELECT end_offset('callers', 0) AS position \gset
 
@@ -318,10 +322,14 @@ DEALLOCATE ALL;
 SELECT record_offset, as_text(key) AS key, as_text(value) AS value FROM fetch_records('callers', 0, :position);
 SELECT end_offset('callers', 0) AS position \gset
 
--- a call with an error in the same statement: nothing, and no offset
+-- a statement that fails after the call has appended: nothing is there, and the
+-- offset remains unused, as after a flush; a call that is refused costs none
 SELECT produce('callers', 'fails', 'v'), 1 / (end_offset('callers', 0) - :position);
 SELECT produce('callers', 'k', 'v', partition => 1);
 SELECT end_offset('callers', 0) = :position AS unchanged;
+SELECT produce('callers', 'after it', 'v') AS produced \gset
+SELECT :produced - :position AS unused;
+SELECT record_offset = :produced AS as_told, as_text(key) AS key FROM fetch_records('callers', 0, :position);
 
 SELECT records, problem FROM check_topic('callers');
 SELECT drop_topic('callers');
