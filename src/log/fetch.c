@@ -200,7 +200,7 @@ check_range(SlTopic *topic, int32 partition, int64 offset,
 			(errcode(ERRCODE_SL_OFFSET_OUT_OF_RANGE),
 			 errmsg("offset %lld is out of range for topic \"%s\" partition %d",
 					(long long) offset, topic->name, partition),
-			 errdetail("It holds offsets from %lld up to %lld.",
+			 errdetail("Its offsets begin at %lld and end before %lld.",
 					   (long long) state->log_start,
 					   (long long) state->visible_end),
 			 errhint("Begin at start_offset() or at end_offset().")));
