@@ -1,0 +1,528 @@
+# StreamlogHistory.pm: a whole history of a topic under load, and what is wrong
+# with it.
+#
+# Producers of every kind run against one topic: short and long transactions,
+# rollbacks, savepoints, flush(), batches, values of every size, sessions that sit
+# in an open transaction, that are terminated or cancelled, and serializable ones
+# that fail.  Whatever is produced in a transaction block is also written to the
+# table "produced" there, so that the two commit or roll back together; the offset
+# that a single statement returns is written to "told" afterwards.  Readers fetch,
+# a transaction at a time and in each isolation level, and note in "seen" what they
+# get, in the order in which they get it.
+#
+# At the end the log is read once more, into "final", and complaints() compares:
+# what a reader has seen of a partition must be a prefix of the log, record by
+# record; the log must hold what was committed and nothing else, each of it once,
+# the records of a producer in their order.
+#
+# All randomness comes from one seed, which is printed; the scheduling does not, so
+# a seed gives the same load but not the same history.
+
+package StreamlogHistory;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use POSIX qw(:sys_wait_h);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT_OK = qw(history_seed history_init history_run history_read
+  history_complaints history_has_waitpoints);
+
+my $partitions = 3;
+my $class = 1936488304;
+
+# The stop points that a session in the way holds for a moment now and then, which
+# makes every window wider.
+my @points = qw(append-before-lock append-allocated append-pinned precommit-appended
+  commit-before-release between-allocate-and-register fetch-begin fetch-before-snapshot);
+
+sub history_seed
+{
+	my $seed = $ENV{STREAMLOG_SEED} || int(rand(1_000_000_000));
+
+	diag("STREAMLOG_SEED=$seed");
+	return $seed;
+}
+
+sub history_has_waitpoints
+{
+	my ($node) = @_;
+
+	return ($node->psql('postgres', 'SHOW streamlog.waitpoints'))[0] == 0;
+}
+
+# The tables and functions of a history, in a topic of its own.
+sub history_init
+{
+	my ($node) = @_;
+
+	$node->safe_psql(
+		'postgres', q(
+		CREATE EXTENSION IF NOT EXISTS streamlog;
+
+		CREATE SEQUENCE sequence_number;
+		CREATE SEQUENCE seen_number CACHE 100;
+		CREATE TABLE produced (key text, partition int, hash text);
+		CREATE INDEX ON produced (key);
+		CREATE TABLE told (key text, partition int, record_offset bigint);
+		CREATE UNLOGGED TABLE seen (reader text, partition int, n bigint,
+			record_offset bigint, key text, hash text);
+		CREATE UNLOGGED TABLE orphans (reader text, key text);
+		CREATE UNLOGGED TABLE final (partition int, n bigint, record_offset bigint,
+			key text, hash text);
+		CREATE TABLE account (id int PRIMARY KEY, balance int);
+		INSERT INTO account SELECT i, 100 FROM generate_series(0, 19) i;
+
+		-- a value that is known from its key, and does not compress
+		CREATE FUNCTION value_of(key text, size int) RETURNS text LANGUAGE sql
+		RETURN size || ' ' || (SELECT string_agg(md5(key || i), '') FROM generate_series(0, size / 32) i);
+
+		-- a record that counts if the transaction commits
+		CREATE FUNCTION emit(size int, seed int) RETURNS void LANGUAGE plpgsql AS $$
+		DECLARE
+			key text := format('%s-%s', pg_backend_pid(), nextval('sequence_number'));
+			value text := value_of(key, size);
+			p int := seed % (SELECT partitions FROM streamlog.topics WHERE topic = 'history');
+		BEGIN
+			INSERT INTO produced VALUES (key, p, md5(value));
+			PERFORM streamlog.produce('history', key, value, partition => p);
+		END$$;
+
+		CREATE FUNCTION emit_many(n int, size int, seed int) RETURNS bigint LANGUAGE sql AS $$
+			SELECT count(emit(size, seed + i)) FROM generate_series(1, n) i;
+		$$;
+
+		CREATE FUNCTION emit_batch(n int, size int, seed int) RETURNS bigint LANGUAGE plpgsql AS $$
+		DECLARE
+			keys text[] := ARRAY(SELECT format('%s-%s', pg_backend_pid(), nextval('sequence_number'))
+				FROM generate_series(1, n));
+			vals text[] := ARRAY(SELECT value_of(k, size) FROM unnest(keys) WITH ORDINALITY u(k, o) ORDER BY o);
+			p int := seed % (SELECT partitions FROM streamlog.topics WHERE topic = 'history');
+		BEGIN
+			INSERT INTO produced SELECT k, p, md5(v) FROM unnest(keys, vals) u(k, v);
+			RETURN (SELECT count(*) FROM streamlog.produce_batch('history', keys, vals, partition => p));
+		END$$;
+
+		-- subtransactions, every other one of which fails
+		CREATE FUNCTION emit_and_fail(n int, size int, seed int) RETURNS void LANGUAGE plpgsql AS $$
+		BEGIN
+			FOR i IN 1 .. n LOOP
+				BEGIN
+					PERFORM emit(size, seed + i);
+					PERFORM 1 / (i % 2);
+				EXCEPTION WHEN division_by_zero THEN
+					NULL;
+				END;
+			END LOOP;
+		END$$;
+
+		CREATE FUNCTION slowly(at bigint, delay int) RETURNS bigint LANGUAGE plpgsql AS $$
+		BEGIN
+			PERFORM pg_sleep(delay / 1000.0);
+			RETURN at;
+		END$$;
+
+		-- The position of a reader is rolled back with its transaction.  One that
+		-- reads on after a restart finds it in what it has seen.
+		CREATE FUNCTION read_on(me text, p int, max_records int, max_wait interval, delay int)
+		RETURNS bigint LANGUAGE plpgsql AS $$
+		DECLARE
+			at bigint := coalesce(nullif(current_setting('reader.at' || p, true), ''), '0');
+			read_next bigint;
+			keys text[];
+		BEGIN
+			-- what is in the statement before the fetch takes its time
+			WITH new AS (
+				INSERT INTO seen
+				SELECT me, p, nextval('seen_number'), f.record_offset,
+					convert_from(f.key, 'UTF8'), md5(f.value)
+				FROM slowly(at, delay) s, LATERAL streamlog.fetch_records('history', p, s,
+					max_records, max_bytes => 300000, max_wait => max_wait) f
+				RETURNING record_offset, key)
+			SELECT max(record_offset) + 1, array_agg(key) INTO read_next, keys FROM new;
+
+			-- a record refers to rows that its reader can see
+			INSERT INTO orphans
+			SELECT me, k FROM unnest(keys) k
+			WHERE k NOT LIKE 'told-%' AND NOT EXISTS (SELECT FROM produced WHERE key = k);
+
+			PERFORM set_config('reader.at' || p, coalesce(read_next, at)::text, false);
+			RETURN read_next;
+		END$$;));
+	$node->safe_psql('postgres',
+		"SELECT streamlog.create_topic('history', $partitions, config => '{\"segment.bytes\": 1048576}')");
+	return;
+}
+
+# pgbench scripts with their weights.  "size" is mostly small.
+my $random = q(
+\set seed random(0, 1000)
+\set kind random(1, 40)
+\set size CASE WHEN :kind = 1 THEN random(2000, 40000) WHEN :kind < 4 THEN random(1000, 9000) ELSE random(0, 300) END
+\set few random(1, 5)
+\set rest random(0, 5)
+);
+
+my %producer = (
+	single => [ 5, q(
+SELECT 'told-' || pg_backend_pid() || '-' || nextval('sequence_number') AS key \gset
+\set p :seed % 3
+SELECT streamlog.produce('history', :key, value_of(:key, :size), partition => :p) AS at \gset
+INSERT INTO told VALUES (:key, :p, :at);
+) ],
+	single_batch => [ 1, q(
+WITH k AS MATERIALIZED (SELECT 'told-' || pg_backend_pid() || '-' || nextval('sequence_number') AS key FROM generate_series(1, 3))
+SELECT array_agg(key)::text AS keys, array_agg(value_of(key, :size))::text AS vals FROM k \gset
+\set p :seed % 3
+SELECT array_agg(record_offset ORDER BY record_offset)::text AS ats FROM streamlog.produce_batch('history', (:keys)::text[], (:vals)::text[], partition => :p) \gset
+INSERT INTO told SELECT k, :p, o FROM unnest((:keys)::text[], (:ats)::bigint[]) u(k, o);
+) ],
+	statement => [ 3, q(
+SELECT emit_many(:few, :size, :seed);
+) ],
+	block => [ 6, q(
+BEGIN;
+SELECT emit_many(:few, :size, :seed);
+\sleep :rest ms
+SELECT emit(:size, :seed);
+COMMIT;
+) ],
+	rollback => [ 3, q(
+BEGIN;
+SELECT emit_many(:few, :size, :seed);
+ROLLBACK;
+) ],
+	savepoints => [ 3, q(
+BEGIN;
+SELECT emit(:size, :seed);
+SAVEPOINT a;
+SELECT emit_many(:few, :size, :seed);
+ROLLBACK TO a;
+SELECT emit(:size, :seed + 1);
+SAVEPOINT b;
+SELECT emit_many(:few, :size, :seed);
+RELEASE b;
+SELECT emit(:size, :seed + 2);
+COMMIT;
+) ],
+	exceptions => [ 2, q(
+SELECT emit_and_fail(:few, :size, :seed);
+) ],
+	flush => [ 3, q(
+BEGIN;
+SELECT emit_many(:few, :size, :seed);
+SELECT count(*) FROM streamlog.flush();
+\sleep :rest ms
+SELECT emit_many(:few, :size, :seed + 1);
+COMMIT;
+) ],
+	flush_and_rollback => [ 2, q(
+BEGIN;
+SELECT emit_many(:few, :size, :seed);
+SELECT count(*) FROM streamlog.flush();
+\sleep :rest ms
+ROLLBACK;
+) ],
+	flush_undone => [ 2, q(
+BEGIN;
+SELECT emit_many(:few, :size, :seed);
+SELECT count(*) FROM streamlog.flush();
+SAVEPOINT s;
+SELECT emit_many(:few, :size, :seed + 1);
+SELECT count(*) FROM streamlog.flush();
+ROLLBACK TO s;
+SELECT emit(:size, :seed + 2);
+COMMIT;
+) ],
+	batch => [ 2, q(
+\set many random(1, 400)
+\set width random(0, 200)
+BEGIN;
+SELECT emit_batch(:many, :width, :seed);
+SELECT emit(:size, :seed + 1);
+COMMIT;
+) ],
+	lost_batch => [ 1, q(
+\set many random(1, 400)
+BEGIN;
+SELECT emit_batch(:many, 100, :seed);
+SELECT count(*) FROM streamlog.flush();
+ROLLBACK;
+) ],
+	serializable => [ 2, q(
+\set from random(0, 19)
+\set into random(0, 19)
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT sum(balance) FROM account WHERE id IN (:from, :into);
+SELECT emit(:size, :seed);
+UPDATE account SET balance = balance + 1 WHERE id = :into;
+SELECT emit(:size, :seed + 1);
+COMMIT;
+) ]);
+
+my %reader = map {
+	my ($level, $first) = @$_;
+	$level => qq(
+\\set p random(0, 2)
+\\set q random(0, 2)
+\\set n random(1, 300)
+\\set wait random(0, 20)
+\\set delay random(0, 4)
+\\set rest random(0, 2)
+BEGIN ISOLATION LEVEL $level;
+$first
+SELECT read_on('$level ' || :client_id, :p, :n, :wait * interval '1 ms', :delay);
+SELECT read_on('$level ' || :client_id, :q, :n, '0', 0);
+COMMIT;
+)
+} (
+	[ 'READ COMMITTED', '' ],
+	[ 'REPEATABLE READ', "SELECT 1;\n\\sleep :rest ms" ],
+	[ 'SERIALIZABLE', "SELECT 1;\n\\sleep :rest ms" ]);
+
+# Somebody stands in the way for a moment, now here, now there.
+my $jitter = join("\n",
+	map { "SELECT pg_advisory_lock($class, hashtext('$_'));\n\\set ms random(1, 3)\n\\sleep :ms ms\nSELECT pg_advisory_unlock_all();\n" }
+	  @points);
+
+# Sessions that are ended or cancelled in whatever they do.
+my $killer = q(
+\set ms random(20, 120)
+\sleep :ms ms
+SELECT CASE WHEN random() < 0.7 THEN pg_terminate_backend(pid) ELSE pg_cancel_backend(pid) END
+FROM pg_stat_activity WHERE application_name = 'victim' ORDER BY random() LIMIT 1;
+);
+
+# All of them are vacuumed, and one of them is written anew.
+my $vacuum = q(
+SELECT format('VACUUM %s %s', CASE row_number() OVER (ORDER BY random()) WHEN 1 THEN 'FULL' END, relation)
+FROM streamlog.segments WHERE topic = 'history' ORDER BY base_offset DESC LIMIT 6
+\gexec
+SELECT pg_sleep(0.2);
+);
+
+sub write_scripts
+{
+	my ($dir) = @_;
+	my %all = (
+		(map { $_ => $random . $producer{$_}->[1] } keys %producer),
+		(map { $_ =~ tr/ /_/r => $reader{$_} } keys %reader),
+		jitter => $jitter,
+		killer => $killer,
+		vacuum => $vacuum);
+
+	for my $name (keys %all)
+	{
+		append_to_file("$dir/$name.sql", $all{$name});
+	}
+	return;
+}
+
+# Start a command with these options for its servers and its output in a file.
+sub launch
+{
+	my ($node, $dir, $name, $options, @command) = @_;
+	local $ENV{PGOPTIONS} = join(' ', map { "-c $_" } @$options);
+	local $ENV{PGHOST} = $node->host;
+	local $ENV{PGPORT} = $node->port;
+	local $ENV{PGDATABASE} = 'postgres';
+	local $ENV{PGAPPNAME} = $name;
+	my $pid = fork() // die "cannot fork: $!";
+
+	if ($pid == 0)
+	{
+		open(STDIN, '<', '/dev/null');
+		open(STDOUT, '>', "$dir/$name.log");
+		open(STDERR, '>&', \*STDOUT);
+		exec(@command) or POSIX::_exit(127);
+	}
+	return { name => $name, pid => $pid, log => "$dir/$name.log" };
+}
+
+# Wait for it to end; undef if it does not until then.
+sub finish
+{
+	my ($run, $deadline) = @_;
+
+	while (time < $deadline)
+	{
+		return $? if waitpid($run->{pid}, WNOHANG) == $run->{pid};
+		usleep(20_000);
+	}
+	kill('KILL', $run->{pid});
+	waitpid($run->{pid}, 0);
+	return undef;
+}
+
+# Run a history for so many seconds.  Named arguments: seconds, seed; producers and
+# readers, how many of each kind; mutants, of all of them.  What went wrong with the
+# programs themselves is returned.
+sub history_run
+{
+	my ($node, %arg) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $stop = "$dir/stop";
+	my $seed = $arg{seed} // 1;
+	my $seconds = $arg{seconds};
+	my $producers = $arg{producers} // 6;
+	my $readers = $arg{readers} // 2;
+	my @mutants = $arg{mutants} ? ("streamlog.mutants=$arg{mutants}") : ();
+	my @wait =
+	  history_has_waitpoints($node) ? ('streamlog.waitpoints=' . join(',', @points)) : ();
+	my @common = (@wait, @mutants);
+	my @running;
+	my @wrong;
+
+	write_scripts($dir);
+	my @load = map { ('-f', "$dir/$_.sql\@$producer{$_}->[0]") } sort keys %producer;
+	my @pgbench = ('pgbench', '-n', '-j', 1, '-M', 'prepared', '--max-tries=0',
+		"--random-seed=$seed");
+
+	for my $kind (@{ $arg{levels} // [ sort keys %reader ] })
+	{
+		my $name = $kind =~ tr/ /_/r;
+		push @running,
+		  launch($node, $dir, $name, [@common], @pgbench,
+			'-c', $readers, '-T', $seconds + 2, '-f', "$dir/$name.sql");
+	}
+	push @running,
+	  launch($node, $dir, 'producer', [@common], @pgbench, '-c', $producers, '-T', $seconds, @load);
+	push @running,
+	  launch($node, $dir, 'asynchronous', [ @common, 'synchronous_commit=off' ], @pgbench,
+		'-c', 1 + $producers / 3, '-T', $seconds, @load);
+	if (@wait)
+	{
+		push @running, launch($node, $dir, 'jitter', [], @pgbench, '-c', 2, '-T', $seconds, '-f', "$dir/jitter.sql");
+	}
+	if (!$arg{calm})
+	{
+		push @running,
+		  launch($node, $dir, 'killer', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/killer.sql"),
+		  launch($node, $dir, 'victim', [@common], 'sh', '-c',
+			qq(while [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load),
+		  launch($node, $dir, 'vacuum', [], 'sh', '-c',
+			qq(while [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
+	}
+
+	my $deadline = time + $seconds + 2 * $PostgreSQL::Test::Utils::timeout_default;
+	for my $last (0, 1)
+	{
+		append_to_file($stop, '') if $last;
+		for my $run (@running)
+		{
+			next if !$last && $run->{name} =~ /^(victim|vacuum)$/;
+			next if $run->{ended};
+			my $status = finish($run, $deadline);
+			my $text = slurp_file($run->{log});
+			$run->{ended} = 1;
+			note("$run->{name}: $1") if $text =~ /(number of transactions actually processed.*)/;
+			push @wrong, "$run->{name}: " . substr($text, -600)
+			  if ($status // -1) != 0 || $text =~ /PANIC|TRAP/;
+			next if $run->{name} eq 'victim';
+			push @wrong, "$run->{name}: $1" if $text =~ /(.*aborted.*)/;
+		}
+	}
+	return @wrong;
+}
+
+# Read the log as it is at the end.
+sub history_read
+{
+	my ($node) = @_;
+
+	$node->safe_psql(
+		'postgres', q(
+		TRUNCATE final;
+		CREATE OR REPLACE PROCEDURE read_all() LANGUAGE plpgsql AS $$
+		DECLARE
+			at bigint;
+			read_next bigint;
+			number bigint := 0;
+		BEGIN
+			FOR p IN 0 .. (SELECT partitions - 1 FROM streamlog.topics WHERE topic = 'history') LOOP
+				at := 0;
+				LOOP
+					WITH new AS (
+						INSERT INTO final
+						SELECT p, number + row_number() OVER (), record_offset,
+							convert_from(key, 'UTF8'), md5(value)
+						FROM streamlog.fetch_records('history', p, at, 5000, 10000000)
+						RETURNING n, record_offset)
+					SELECT max(record_offset) + 1, coalesce(max(n), number) INTO read_next, number FROM new;
+					EXIT WHEN read_next IS NULL;
+					at := read_next;
+					COMMIT;
+				END LOOP;
+			END LOOP;
+		END$$;
+		CALL read_all();
+		ANALYZE final;
+		ANALYZE produced;
+		ANALYZE seen;));
+	return;
+}
+
+# All that is wrong with a history: a line of a kind
+my %question = (
+	'read differently than it is in the log' => q(
+		WITH s AS (
+			SELECT *, row_number() OVER (PARTITION BY reader, partition ORDER BY n) AS i FROM seen),
+		f AS (
+			SELECT *, row_number() OVER (PARTITION BY partition ORDER BY n) AS i FROM final)
+		SELECT s.reader, s.partition, s.i, s.record_offset, s.key, f.record_offset AS log_offset, f.key AS log_key
+		FROM s LEFT JOIN f ON f.partition = s.partition AND f.i = s.i
+		WHERE (s.record_offset, s.key, s.hash) IS DISTINCT FROM (f.record_offset, f.key, f.hash)),
+	'read before what it refers to' => q(SELECT * FROM orphans),
+	'not in the order of offsets' => q(
+		SELECT * FROM (SELECT partition, record_offset,
+			lag(record_offset) OVER (PARTITION BY partition ORDER BY n) AS before FROM final) f
+		WHERE before >= record_offset),
+	'not in the order of its producer' => q(
+		SELECT * FROM (SELECT partition, record_offset, key,
+			split_part(key, '-', -1)::bigint AS number,
+			lag(split_part(key, '-', -1)::bigint) OVER (
+				PARTITION BY partition, left(key, -length(split_part(key, '-', -1))) ORDER BY n) AS before
+			FROM final) f
+		WHERE before >= number),
+	'twice in the log' => q(SELECT key, count(*) FROM final GROUP BY key HAVING count(*) > 1),
+	'lost' => q(
+		SELECT p.* FROM produced p LEFT JOIN final f
+			ON (f.key, f.partition, f.hash) = (p.key, p.partition, p.hash) WHERE f.key IS NULL),
+	'lost after it was acknowledged' => q(
+		SELECT t.* FROM told t LEFT JOIN final f
+			ON (f.key, f.partition, f.record_offset) = (t.key, t.partition, t.record_offset)
+		WHERE f.key IS NULL),
+	'invented' => q(
+		SELECT f.key FROM final f WHERE f.key NOT LIKE 'told-%'
+			AND NOT EXISTS (SELECT FROM produced p WHERE p.key = f.key)),
+	'different in the table of the topic' => q(
+		(SELECT partition, record_offset, convert_from(key, 'UTF8') FROM topic.history
+		EXCEPT ALL SELECT partition, record_offset, key FROM final)
+		UNION ALL (SELECT partition, record_offset, key FROM final
+		EXCEPT ALL SELECT partition, record_offset, convert_from(key, 'UTF8') FROM topic.history)),
+	'a problem for check_topic()' => q(
+		SELECT * FROM streamlog.check_topic('history') WHERE problem IS NOT NULL),
+	'held for ever' => q(SELECT * FROM streamlog.undecided_transactions),
+	'not what the view shows' => q(
+		SELECT * FROM streamlog.partitions p
+		WHERE topic = 'history' AND end_offset <> coalesce((SELECT max(record_offset) + 1 FROM final f
+			WHERE f.partition = p.partition), 0)));
+
+sub history_complaints
+{
+	my ($node) = @_;
+	my @wrong;
+
+	for my $what (sort keys %question)
+	{
+		my $rows = $node->safe_psql('postgres',
+			"WITH q AS ($question{$what}) SELECT count(*) OVER (), q FROM q LIMIT 3");
+		push @wrong, "$what: " . join(' ', split /\n/, $rows) if $rows ne '';
+	}
+	return @wrong;
+}
+
+1;
