@@ -24,14 +24,26 @@ use strict;
 use warnings;
 use Exporter 'import';
 use POSIX qw(:sys_wait_h);
+use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT_OK = qw(history_seed history_init history_run history_read
+our @EXPORT_OK = qw(history_seed history_node history_run history_read
   history_complaints history_has_waitpoints);
 
 my $partitions = 3;
+my %unfinished;
+
+# whatever happens, nothing goes on
+END
+{
+	my $status = $?;
+
+	kill('TERM', map { -$_ } keys %unfinished);
+	$? = $status;
+}
+
 my $class = 1936488304;
 
 # The stop points that a session in the way holds for a moment now and then, which
@@ -54,10 +66,27 @@ sub history_has_waitpoints
 	return ($node->psql('postgres', 'SHOW streamlog.waitpoints'))[0] == 0;
 }
 
-# The tables and functions of a history, in a topic of its own.
-sub history_init
+# A server with the tables and functions of a history, and its topic.
+sub history_node
 {
-	my ($node) = @_;
+	my ($name, $conf) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf(
+		'postgresql.conf', q(
+max_connections = 60
+shared_buffers = 16MB
+max_wal_size = 4GB
+autovacuum_naptime = 1s
+autovacuum_vacuum_threshold = 1
+autovacuum_vacuum_scale_factor = 0
+autovacuum_vacuum_cost_delay = 0
+log_lock_waits = off
+log_statement = none
+streamlog.worker_naptime = 100ms
+) . ($conf // ''));
+	$node->start;
 
 	$node->safe_psql(
 		'postgres', q(
@@ -71,7 +100,7 @@ sub history_init
 		CREATE UNLOGGED TABLE seen (reader text, partition int, n bigint,
 			record_offset bigint, key text, hash text);
 		CREATE UNLOGGED TABLE orphans (reader text, key text);
-		CREATE UNLOGGED TABLE final (partition int, n bigint, record_offset bigint,
+		CREATE UNLOGGED TABLE final (partition int, i bigint, record_offset bigint,
 			key text, hash text);
 		CREATE TABLE account (id int PRIMARY KEY, balance int);
 		INSERT INTO account SELECT i, 100 FROM generate_series(0, 19) i;
@@ -125,8 +154,7 @@ sub history_init
 			RETURN at;
 		END$$;
 
-		-- The position of a reader is rolled back with its transaction.  One that
-		-- reads on after a restart finds it in what it has seen.
+		-- The position of a reader is rolled back with its transaction.
 		CREATE FUNCTION read_on(me text, p int, max_records int, max_wait interval, delay int)
 		RETURNS bigint LANGUAGE plpgsql AS $$
 		DECLARE
@@ -134,6 +162,12 @@ sub history_init
 			read_next bigint;
 			keys text[];
 		BEGIN
+			-- a new reader in each session
+			IF me = 'victim' THEN
+				SELECT format('victim %s %s', pid, backend_start) INTO me
+				FROM pg_stat_activity WHERE pid = pg_backend_pid();
+			END IF;
+
 			-- what is in the statement before the fetch takes its time
 			WITH new AS (
 				INSERT INTO seen
@@ -154,7 +188,7 @@ sub history_init
 		END$$;));
 	$node->safe_psql('postgres',
 		"SELECT streamlog.create_topic('history', $partitions, config => '{\"segment.bytes\": 1048576}')");
-	return;
+	return $node;
 }
 
 # pgbench scripts with their weights.  "size" is mostly small.
@@ -263,9 +297,14 @@ SELECT emit(:size, :seed + 1);
 COMMIT;
 ) ]);
 
-my %reader = map {
-	my ($level, $first) = @$_;
-	$level => qq(
+# A transaction of a reader
+sub reader_script
+{
+	my ($level, $name) = @_;
+	my $snapshot =
+	  $level eq 'READ COMMITTED' ? '' : "SELECT 1;\n\\sleep :rest ms\n";
+
+	return qq(
 \\set p random(0, 2)
 \\set q random(0, 2)
 \\set n random(1, 300)
@@ -273,20 +312,26 @@ my %reader = map {
 \\set delay random(0, 4)
 \\set rest random(0, 2)
 BEGIN ISOLATION LEVEL $level;
-$first
-SELECT read_on('$level ' || :client_id, :p, :n, :wait * interval '1 ms', :delay);
-SELECT read_on('$level ' || :client_id, :q, :n, '0', 0);
+${snapshot}SELECT read_on($name, :p, :n, :wait * interval '1 ms', :delay);
+SELECT read_on($name, :q, :n, '0', 0);
 COMMIT;
-)
-} (
-	[ 'READ COMMITTED', '' ],
-	[ 'REPEATABLE READ', "SELECT 1;\n\\sleep :rest ms" ],
-	[ 'SERIALIZABLE', "SELECT 1;\n\\sleep :rest ms" ]);
+);
+}
+
+my @levels = ('READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE');
 
 # Somebody stands in the way for a moment, now here, now there.
-my $jitter = join("\n",
-	map { "SELECT pg_advisory_lock($class, hashtext('$_'));\n\\set ms random(1, 3)\n\\sleep :ms ms\nSELECT pg_advisory_unlock_all();\n" }
-	  @points);
+my $jitter = join('',
+	map {
+		qq(
+\\set ms random(0, 10)
+\\sleep :ms ms
+SELECT pg_advisory_lock($class, hashtext('$_'));
+\\set ms random(1, 3)
+\\sleep :ms ms
+SELECT pg_advisory_unlock_all();
+)
+	} @points);
 
 # Sessions that are ended or cancelled in whatever they do.
 my $killer = q(
@@ -309,7 +354,8 @@ sub write_scripts
 	my ($dir) = @_;
 	my %all = (
 		(map { $_ => $random . $producer{$_}->[1] } keys %producer),
-		(map { $_ =~ tr/ /_/r => $reader{$_} } keys %reader),
+		(map { tr/ /_/r => reader_script($_, "'$_ ' || :client_id") } @levels),
+		victim => reader_script('READ COMMITTED', "'victim'"),
 		jitter => $jitter,
 		killer => $killer,
 		vacuum => $vacuum);
@@ -334,11 +380,13 @@ sub launch
 
 	if ($pid == 0)
 	{
+		setpgrp;
 		open(STDIN, '<', '/dev/null');
 		open(STDOUT, '>', "$dir/$name.log");
 		open(STDERR, '>&', \*STDOUT);
 		exec(@command) or POSIX::_exit(127);
 	}
+	$unfinished{$pid} = 1;
 	return { name => $name, pid => $pid, log => "$dir/$name.log" };
 }
 
@@ -347,12 +395,13 @@ sub finish
 {
 	my ($run, $deadline) = @_;
 
+	delete $unfinished{ $run->{pid} };
 	while (time < $deadline)
 	{
 		return $? if waitpid($run->{pid}, WNOHANG) == $run->{pid};
 		usleep(20_000);
 	}
-	kill('KILL', $run->{pid});
+	kill('KILL', -$run->{pid});
 	waitpid($run->{pid}, 0);
 	return undef;
 }
@@ -381,7 +430,7 @@ sub history_run
 	my @pgbench = ('pgbench', '-n', '-j', 1, '-M', 'prepared', '--max-tries=0',
 		"--random-seed=$seed");
 
-	for my $kind (@{ $arg{levels} // [ sort keys %reader ] })
+	for my $kind (@{ $arg{levels} // \@levels })
 	{
 		my $name = $kind =~ tr/ /_/r;
 		push @running,
@@ -395,14 +444,15 @@ sub history_run
 		'-c', 1 + $producers / 3, '-T', $seconds, @load);
 	if (@wait)
 	{
-		push @running, launch($node, $dir, 'jitter', [], @pgbench, '-c', 2, '-T', $seconds, '-f', "$dir/jitter.sql");
+		push @running, launch($node, $dir, 'jitter', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/jitter.sql");
 	}
 	if (!$arg{calm})
 	{
 		push @running,
 		  launch($node, $dir, 'killer', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/killer.sql"),
 		  launch($node, $dir, 'victim', [@common], 'sh', '-c',
-			qq(while [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load),
+			qq(while [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load,
+			'-f', "$dir/victim.sql\@5"),
 		  launch($node, $dir, 'vacuum', [], 'sh', '-c',
 			qq(while [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
 	}
@@ -440,18 +490,19 @@ sub history_read
 		DECLARE
 			at bigint;
 			read_next bigint;
-			number bigint := 0;
+			number bigint;
 		BEGIN
 			FOR p IN 0 .. (SELECT partitions - 1 FROM streamlog.topics WHERE topic = 'history') LOOP
 				at := 0;
+				number := 0;
 				LOOP
 					WITH new AS (
 						INSERT INTO final
 						SELECT p, number + row_number() OVER (), record_offset,
 							convert_from(key, 'UTF8'), md5(value)
 						FROM streamlog.fetch_records('history', p, at, 5000, 10000000)
-						RETURNING n, record_offset)
-					SELECT max(record_offset) + 1, coalesce(max(n), number) INTO read_next, number FROM new;
+						RETURNING i, record_offset)
+					SELECT max(record_offset) + 1, max(i) INTO read_next, number FROM new;
 					EXIT WHEN read_next IS NULL;
 					at := read_next;
 					COMMIT;
@@ -459,32 +510,30 @@ sub history_read
 			END LOOP;
 		END$$;
 		CALL read_all();
-		ANALYZE final;
-		ANALYZE produced;
-		ANALYZE seen;));
+		DROP TABLE IF EXISTS seen_in_order;
+		CREATE UNLOGGED TABLE seen_in_order AS SELECT reader, partition,
+			row_number() OVER (PARTITION BY reader, partition ORDER BY n) AS i,
+			record_offset, key, hash FROM seen;
+		ANALYZE final, produced, told, seen_in_order;));
 	return;
 }
 
 # All that is wrong with a history: a line of a kind
 my %question = (
 	'read differently than it is in the log' => q(
-		WITH s AS (
-			SELECT *, row_number() OVER (PARTITION BY reader, partition ORDER BY n) AS i FROM seen),
-		f AS (
-			SELECT *, row_number() OVER (PARTITION BY partition ORDER BY n) AS i FROM final)
 		SELECT s.reader, s.partition, s.i, s.record_offset, s.key, f.record_offset AS log_offset, f.key AS log_key
-		FROM s LEFT JOIN f ON f.partition = s.partition AND f.i = s.i
+		FROM seen_in_order s LEFT JOIN final f ON f.partition = s.partition AND f.i = s.i
 		WHERE (s.record_offset, s.key, s.hash) IS DISTINCT FROM (f.record_offset, f.key, f.hash)),
 	'read before what it refers to' => q(SELECT * FROM orphans),
 	'not in the order of offsets' => q(
 		SELECT * FROM (SELECT partition, record_offset,
-			lag(record_offset) OVER (PARTITION BY partition ORDER BY n) AS before FROM final) f
+			lag(record_offset) OVER (PARTITION BY partition ORDER BY i) AS before FROM final) f
 		WHERE before >= record_offset),
 	'not in the order of its producer' => q(
 		SELECT * FROM (SELECT partition, record_offset, key,
 			split_part(key, '-', -1)::bigint AS number,
 			lag(split_part(key, '-', -1)::bigint) OVER (
-				PARTITION BY partition, left(key, -length(split_part(key, '-', -1))) ORDER BY n) AS before
+				PARTITION BY partition, left(key, -length(split_part(key, '-', -1))) ORDER BY i) AS before
 			FROM final) f
 		WHERE before >= number),
 	'twice in the log' => q(SELECT key, count(*) FROM final GROUP BY key HAVING count(*) > 1),
@@ -519,7 +568,8 @@ sub history_complaints
 	for my $what (sort keys %question)
 	{
 		my $rows = $node->safe_psql('postgres',
-			"WITH q AS ($question{$what}) SELECT count(*) OVER (), q FROM q LIMIT 3");
+			"SET enable_nestloop = off; SET enable_mergejoin = off;"
+			  . " WITH q AS ($question{$what}) SELECT count(*) OVER (), q FROM q LIMIT 3");
 		push @wrong, "$what: " . join(' ', split /\n/, $rows) if $rows ne '';
 	}
 	return @wrong;
