@@ -30,7 +30,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT_OK = qw(history_seed history_node history_run history_read
-  history_complaints history_has_waitpoints);
+  history_complaints history_has_waitpoints history_load history_launch history_end);
 
 my $partitions = 3;
 my %unfinished;
@@ -367,8 +367,8 @@ sub write_scripts
 	return;
 }
 
-# Start a command with these options for its servers and its output in a file.
-sub launch
+# Start a command with these settings in its sessions and its output in a file.
+sub history_launch
 {
 	my ($node, $dir, $name, $options, @command) = @_;
 	local $ENV{PGOPTIONS} = join(' ', map { "-c $_" } @$options);
@@ -406,6 +406,42 @@ sub finish
 	return undef;
 }
 
+sub pgbench
+{
+	my ($seed) = @_;
+
+	return ('pgbench', '-n', '-j', 1, '-M', 'prepared', '--max-tries=0', "--random-seed=$seed");
+}
+
+# The scripts of the producers, with their weights
+sub load
+{
+	my ($dir) = @_;
+
+	return map { ('-f', "$dir/$_.sql\@$producer{$_}->[0]") } sort keys %producer;
+}
+
+# Producers alone, which go on until history_end() or a crash
+sub history_load
+{
+	my ($node, $seed, $clients, @settings) = @_;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+
+	write_scripts($dir);
+	return history_launch($node, $dir, 'load', \@settings, pgbench($seed), '-c', $clients, '-T', 3600,
+		load($dir));
+}
+
+# End what runs, if it does, and return what it has printed.
+sub history_end
+{
+	my ($run) = @_;
+
+	kill('TERM', -$run->{pid});
+	finish($run, time + $PostgreSQL::Test::Utils::timeout_default);
+	return slurp_file($run->{log});
+}
+
 # Run a history for so many seconds.  Named arguments: seconds, seed; producers and
 # readers, how many of each kind; mutants, of all of them.  What went wrong with the
 # programs themselves is returned.
@@ -426,34 +462,33 @@ sub history_run
 	my @wrong;
 
 	write_scripts($dir);
-	my @load = map { ('-f', "$dir/$_.sql\@$producer{$_}->[0]") } sort keys %producer;
-	my @pgbench = ('pgbench', '-n', '-j', 1, '-M', 'prepared', '--max-tries=0',
-		"--random-seed=$seed");
+	my @load = load($dir);
+	my @pgbench = pgbench($seed);
 
 	for my $kind (@{ $arg{levels} // \@levels })
 	{
 		my $name = $kind =~ tr/ /_/r;
 		push @running,
-		  launch($node, $dir, $name, [@common], @pgbench,
+		  history_launch($node, $dir, $name, [@common], @pgbench,
 			'-c', $readers, '-T', $seconds + 2, '-f', "$dir/$name.sql");
 	}
 	push @running,
-	  launch($node, $dir, 'producer', [@common], @pgbench, '-c', $producers, '-T', $seconds, @load);
+	  history_launch($node, $dir, 'producer', [@common], @pgbench, '-c', $producers, '-T', $seconds, @load);
 	push @running,
-	  launch($node, $dir, 'asynchronous', [ @common, 'synchronous_commit=off' ], @pgbench,
+	  history_launch($node, $dir, 'asynchronous', [ @common, 'synchronous_commit=off' ], @pgbench,
 		'-c', 1 + $producers / 3, '-T', $seconds, @load);
 	if (@wait)
 	{
-		push @running, launch($node, $dir, 'jitter', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/jitter.sql");
+		push @running, history_launch($node, $dir, 'jitter', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/jitter.sql");
 	}
 	if (!$arg{calm})
 	{
 		push @running,
-		  launch($node, $dir, 'killer', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/killer.sql"),
-		  launch($node, $dir, 'victim', [@common], 'sh', '-c',
+		  history_launch($node, $dir, 'killer', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/killer.sql"),
+		  history_launch($node, $dir, 'victim', [@common], 'sh', '-c',
 			qq(while [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load,
 			'-f', "$dir/victim.sql\@5"),
-		  launch($node, $dir, 'vacuum', [], 'sh', '-c',
+		  history_launch($node, $dir, 'vacuum', [], 'sh', '-c',
 			qq(while [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
 	}
 

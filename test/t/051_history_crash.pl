@@ -1,0 +1,162 @@
+# Histories with crashes in them.  Readers and producers outside of the server keep
+# what it has told them: what readers were shown must be what the log begins with,
+# crash after crash, each offset for the same record; what was acknowledged must be
+# there, and no log may end before where it was said to end.
+#
+# Mutations: no-reader-flush and show-aborted-tail, which the test runs.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use StreamlogHistory qw(history_seed history_node history_read history_complaints
+  history_has_waitpoints history_load history_launch history_end);
+
+my $seed = history_seed();
+srand($seed);
+
+# Nobody flushes WAL but who is asked to.
+my $conf = q(
+restart_after_crash = on
+wal_writer_delay = 10s
+checkpoint_timeout = 1h
+);
+my $dir = PostgreSQL::Test::Utils::tempdir();
+
+# The end of the log that a partition was said to have is printed before and with
+# each fetch; then what was fetched.
+my $fetch = q(
+SELECT streamlog.end_offset('history', :p) AS end \gset
+\echo end :end
+SELECT coalesce(max(record_offset) + 1, :at) AS at,
+	coalesce(string_agg(record_offset || ' ' || md5(convert_from(key, 'UTF8') || ' ' || md5(value)), ','), '') AS got
+FROM streamlog.fetch_records('history', :p, :at, 300, max_wait => '20 ms') \gset
+\echo got :got
+);
+my $produce = q(
+SELECT 'told-outside-' || nextval('sequence_number') AS key \gset
+SELECT streamlog.produce('history', :'key', 'v', partition => :p) AS at \gset
+\echo told :at :key
+);
+append_to_file("$dir/fetch.sql", $fetch x 20000);
+append_to_file("$dir/produce.sql", $produce x 20000);
+
+# Run one history: so many crashes.  Returns all that is wrong.
+sub history
+{
+	my ($name, $crashes, $mutants) = @_;
+	my $node = history_node($name, $conf);
+	my @settings = $mutants ? ("streamlog.mutants=$mutants") : ();
+	my @seen = ('') x 3;
+	my @end = (0) x 3;
+	my (@told, @wrong, $runs);
+
+	for my $crash (1 .. $crashes)
+	{
+		# At times no commit flushes WAL.
+		my $asynchronous = $mutants || $crash % 2;
+		my $load = history_load($node, $seed + $crash, 6,
+			'synchronous_commit=' . ($asynchronous ? 'off' : 'on'));
+		my @readers = map {
+			my $at = $seen[$_] =~ /(\d+) \S+$/ ? $1 + 1 : 0;
+			history_launch($node, $dir, "reader_${crash}_$_", [@settings], 'psql', '-XAtq',
+				'-v', 'ON_ERROR_STOP=1', '-v', "p=$_", '-v', "at=$at", '-f', "$dir/fetch.sql")
+		} 0 .. 2;
+		my @producers = map {
+			history_launch($node, $dir, "producer_${crash}_$_", ['synchronous_commit=on'], 'psql', '-XAtq',
+				'-v', 'ON_ERROR_STOP=1', '-v', "p=$_", '-f', "$dir/produce.sql")
+		} $asynchronous ? () : 0 .. 2;
+
+		my $ends = q(SELECT sum(end_offset) FROM streamlog.partitions WHERE topic = 'history');
+		my $more = $node->safe_psql('postgres', $ends) + 3000 + int(rand(3000));
+		$node->poll_query_until('postgres', "SELECT ($ends) >= $more")
+		  or push @wrong, 'the log does not grow';
+
+		# At times the log has an aborted end, which is all that has happened since;
+		# and readers ask for that end.
+		history_end($load) if $crash % 4 > 1;
+		$node->safe_psql('postgres',
+			"BEGIN; SELECT emit_many(300, 10, 0); SELECT count(*) FROM streamlog.flush(); ROLLBACK");
+		{
+			local $ENV{PGOPTIONS} = join(' ', map { "-c $_" } @settings);
+			my @ends = split /\n/, $node->safe_psql('postgres',
+				"SELECT end_offset FROM streamlog.partitions WHERE topic = 'history' ORDER BY partition");
+			$end[$_] = $ends[$_] for grep { $ends[$_] > $end[$_] } 0 .. 2;
+		}
+
+		if ($crash % 3 == 0)
+		{
+			my $log_at = -s $node->logfile;
+			my $pid = $node->safe_psql('postgres',
+				"SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(load|reader)' ORDER BY random() LIMIT 1");
+			kill('KILL', $pid);
+			$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_at);
+			$node->poll_query_until('postgres', 'SELECT true');
+		}
+		else
+		{
+			$node->stop('immediate');
+			$node->start;
+		}
+
+		history_end($load) unless $crash % 4 > 1;
+		for my $p (0 .. 2)
+		{
+			my $text = history_end($readers[$p]);
+
+			push @wrong, "reader: $1" if $text =~ /(ERROR.*)/;
+			$seen[$p] .= ",$_" for grep { $_ ne '' } $text =~ /^got (.*)$/mg;
+			for my $end ($text =~ /^end (\d+)$/mg)
+			{
+				$end[$p] = $end if $end > $end[$p];
+			}
+			my $now = $node->safe_psql('postgres', "SELECT streamlog.end_offset('history', $p)");
+			push @wrong, "partition $p ends at $now, not at $end[$p]" if $now < $end[$p];
+		}
+		push @told, history_end($_) =~ /^told (\d+ \S+)$/mg for @producers;
+	}
+
+	# the offsets go on
+	$node->safe_psql('postgres', "SELECT emit(10, p) FROM generate_series(0, 2) p");
+	history_read($node);
+	push @wrong, history_complaints($node);
+	for my $p (0 .. 2)
+	{
+		my @log = split /\n/, $node->safe_psql('postgres',
+			"SELECT record_offset || ' ' || md5(key || ' ' || hash) FROM final WHERE partition = $p ORDER BY i");
+		my @was = grep { $_ ne '' } split /,/, $seen[$p];
+		my ($wrong) = grep { ($log[$_] // '') ne $was[$_] } 0 .. $#was;
+
+		push @wrong, "partition $p had $was[$wrong] and has " . ($log[$wrong] // 'nothing')
+		  if defined $wrong;
+		note("partition $p: " . @was . ' of ' . @log . ' records seen');
+		push @wrong, 'nothing was read' if @was < 500 && !$mutants;
+	}
+	my %has = map { $_ => 1 } split /\n/,
+	  $node->safe_psql('postgres', "SELECT record_offset || ' ' || key FROM final WHERE key ~ '^told-outside'");
+	my @lost = grep { !$has{$_} } @told;
+	push @wrong, 'acknowledged and lost: ' . join(', ', splice(@lost, 0, 3)) if @lost;
+	push @wrong, 'nothing was acknowledged' if @told < 20 && !$mutants;
+	note(@told . ' records acknowledged');
+	my $has_waitpoints = history_has_waitpoints($node);
+	$node->stop('immediate');
+	return (join("\n", @wrong), $has_waitpoints);
+}
+
+my ($wrong, $has_waitpoints) = history('crashes', 6, '');
+is($wrong, '', 'nothing that was shown or acknowledged is lost in crashes');
+
+SKIP:
+{
+	skip 'built without WAITPOINTS', 2 unless $has_waitpoints;
+
+	($wrong) = history('no_reader_flush', 3, 'no-reader-flush');
+	like($wrong, qr/^partition \d had/m, 'without a flush before a fetch what was shown is lost');
+	($wrong) = history('show_aborted_tail', 3, 'show-aborted-tail');
+	like($wrong, qr/^partition \d ends at/m, 'without the clamp the log ends before where it ended');
+}
+
+done_testing();
