@@ -33,12 +33,13 @@
 #include "catalog/worklist.h"
 #include "log/search.h"
 #include "log/timeindex.h"
+#include "shmem/workers.h"
 
 /* How often the worker looks at all segments (ms) */
 #define SL_LOOK_INTERVAL	10000
 
 /* Chunks that are indexed in one transaction, and segments in one turn */
-#define SL_CHUNKS_A_TIME	64
+#define SL_CHUNKS_A_TIME	8
 #define SL_SEGMENTS_A_TURN	16
 
 /* A segment that the worker has to look at */
@@ -130,8 +131,8 @@ index_segment(SlTimeWork *item, Relation rel)
 		for (int j = 0; j < SL_CHUNK_BLOCKS; j++)
 			add_block(rel, block++, &times);
 		times.chunk++;
-		if (times.max_timestamp == PG_INT64_MIN)
-			return !item->segment.sealed;	/* nothing but empty blocks */
+
+		/* nothing but empty blocks so far: from infinity to -infinity */
 		sl_chunk_time_insert(RelationGetRelid(rel), &times);
 	}
 	if (!item->segment.sealed || block + SL_CHUNK_BLOCKS < nblocks)
@@ -238,9 +239,14 @@ sl_timeindex_advance(void)
 	}
 	for (int i = 0; i < SL_SEGMENTS_A_TURN && nwork > 0; i++)
 	{
-		/* out of the list first, lest an error be met again and again */
-		SlTimeWork	item = work[--nwork];
+		SlTimeWork	item;
 
+		/* this can wait, and what the worker is woken for should not */
+		if (sl_workers_is_woken())
+			break;
+
+		/* out of the list first, lest an error be met again and again */
+		item = work[--nwork];
 		if (!deal_with(&item))
 			work[nwork++] = item;
 	}

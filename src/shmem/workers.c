@@ -641,6 +641,17 @@ sl_workers_begin_tick(void)
 	return !stop;
 }
 
+bool
+sl_workers_is_woken(void)
+{
+	bool		woken;
+
+	LWLockAcquire(&table->lock, LW_SHARED);
+	woken = MySlWorker->woken || MySlWorker->stop;
+	LWLockRelease(&table->lock);
+	return woken;
+}
+
 int
 sl_workers_take_items(SlWorkItem *items, bool *lost)
 {

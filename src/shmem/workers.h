@@ -98,12 +98,13 @@ extern void sl_workers_stop(Oid database);
 
 /*
  * For a worker.  attach() is false if it is not wanted any more.  begin_tick()
- * is false if it is to end; otherwise whoever wakes it from now on finds the
- * latch to be set again.  take_items() copies at most SL_MAX_WORK_ITEMS; *lost
- * if there were more, or if nobody can know.
+ * is false if it is to end; is_woken() says whether somebody has woken it since,
+ * or wants it to end: then a job that takes long had better pause.
+ * take_items() copies at most SL_MAX_WORK_ITEMS; *lost if there were more.
  */
 extern bool sl_workers_attach(int slot, uint32 generation, Oid *database);
 extern bool sl_workers_begin_tick(void);
+extern bool sl_workers_is_woken(void);
 extern int	sl_workers_take_items(SlWorkItem *items, bool *lost);
 extern void sl_workers_set_outcome(SlWorkerOutcome outcome);
 

@@ -212,6 +212,10 @@ nap(long pause, long timeout)
 {
 	TimestampTz start = GetCurrentTimestamp();
 
+	/* our latch may have been reset meanwhile, in a wait for a lock */
+	if (sl_workers_is_woken())
+		timeout = pause;
+
 	for (;;)
 	{
 		long		slept = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());

@@ -224,7 +224,7 @@ $node->safe_psql('d1', 'CREATE EXTENSION streamlog');
 has_worker('d1', 'and a new one with the next');
 
 # What anybody has set for the database has no say in what the worker does.
-# Mutation: no harden_settings(), or less of it.
+# Mutation: no harden_settings(), or without any one of most of its lines.
 $node->safe_psql(
 	'd1', q(
 	CREATE SCHEMA evil;

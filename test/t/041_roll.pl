@@ -19,8 +19,8 @@ my $has_waitpoints =
 
 sub soon
 {
-	my ($query, $what) = @_;
-	local $PostgreSQL::Test::Utils::timeout_default = 40;
+	my ($query, $what, $limit) = @_;
+	local $PostgreSQL::Test::Utils::timeout_default = $limit || 40;
 
 	ok($node->poll_query_until('postgres', $query), $what);
 	return;
@@ -271,6 +271,45 @@ SKIP:
 	$session->query_safe('SELECT pg_advisory_unlock_all()');
 	soon(q(SELECT count(*) = 90 FROM streamlog.segments WHERE topic = 'many'),
 		'44 partitions that are due at once roll');
+
+	# Who wakes the worker while it waits for the append lock, in which it resets
+	# its latch, is not forgotten until the next look.
+	# Mutation: sleep without asking sl_workers_is_woken(); index an empty part of a
+	# segment again and again.
+	make_topic('woken', 3);
+	restart_worker("streamlog.waitpoints = ''");
+	sql("ALTER SYSTEM SET streamlog.worker_naptime = '60s'");
+	sql('SELECT pg_reload_conf()');
+	soon(q(SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE backend_type = 'streamlog worker' AND state = 'idle'
+		AND state_change < clock_timestamp() - interval '500 ms'),
+		'the worker finds an end, also with a sealed segment that begins with empty blocks');
+	my $appender = $node->background_psql('postgres');
+	$session->query_safe(sprintf($lock, 'append-allocated'));
+	$session->query_safe('BEGIN; LOCK TABLE ONLY topic.woken IN SHARE UPDATE EXCLUSIVE MODE');
+	produce('woken', 0, 9020);
+	$appender->query_safe("SET streamlog.waitpoints = 'append-allocated'");
+	$appender->query_until(
+		qr/sent/,
+		"\\echo sent\nSELECT streamlog.produce('woken', 'k', 'v', partition => 0);\n");
+	soon(q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted),
+		'an append does not end');
+	$session->query_safe('COMMIT');
+	produce('woken', 1, 9000);
+	soon(q(SELECT count(*) = 1 FROM pg_locks l JOIN streamlog.workers w USING (pid)
+		WHERE l.locktype = 'object' AND NOT l.granted
+		AND l.waitstart < clock_timestamp() - interval '200 ms'),
+		'the worker waits for it');
+	produce('woken', 2, 9000);
+	$session->query_safe('SELECT pg_advisory_unlock_all()');
+
+	# before the timer of lock_timeout, 5 s, sets the latch once more
+	soon(q(SELECT count(*) = 6 FROM streamlog.segments WHERE topic = 'woken'),
+		'and then does what it was asked to meanwhile', 4);
+	$appender->quit;
+	sql("ALTER SYSTEM RESET streamlog.worker_naptime");
+	sql('SELECT pg_reload_conf()');
+	restart_worker("streamlog.waitpoints = 'roll-table-made'");
 
 	# A topic that is dropped in the middle of a roll: also the table that was made
 	# goes.  Mutation: drop the tables that have a row.
