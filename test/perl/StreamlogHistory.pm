@@ -349,6 +349,14 @@ FROM streamlog.segments WHERE topic = 'history' ORDER BY base_offset DESC LIMIT 
 SELECT pg_sleep(0.2);
 );
 
+# Another topic, whose partitions take the places of this one's in shared memory.
+my $evict = q(
+\set p random(0, 15)
+SELECT streamlog.end_offset('other', :p);
+SELECT streamlog.produce('other', 'k', 'v', partition => :p) WHERE :p < 4;
+SELECT count(*) FROM streamlog.fetch_records('other', :p, 0);
+);
+
 sub write_scripts
 {
 	my ($dir) = @_;
@@ -357,6 +365,7 @@ sub write_scripts
 		(map { tr/ /_/r => reader_script($_, "'$_ ' || :client_id") } @levels),
 		victim => reader_script('READ COMMITTED', "'victim'"),
 		jitter => $jitter,
+		evict => $evict,
 		killer => $killer,
 		vacuum => $vacuum);
 
@@ -443,7 +452,8 @@ sub history_end
 }
 
 # Run a history for so many seconds.  Named arguments: seconds, seed; producers and
-# readers, how many of each kind; mutants, of all of them.  What went wrong with the
+# readers, how many of each kind; mutants, of all of them; calm, without sessions that
+# die and VACUUM; evict, with more partitions in use than there is room for.  What went wrong with the
 # programs themselves is returned.
 sub history_run
 {
@@ -490,6 +500,19 @@ sub history_run
 			'-f', "$dir/victim.sql\@5"),
 		  history_launch($node, $dir, 'vacuum', [], 'sh', '-c',
 			qq(while [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
+	}
+
+	if ($arg{evict})
+	{
+		$node->safe_psql('postgres', "SELECT streamlog.create_topic('other', 16, if_not_exists => true)");
+		push @running,
+		  history_launch($node, $dir, 'evict', [@common], @pgbench, '-c', 2, '-T', $seconds, '-f', "$dir/evict.sql");
+	}
+	else
+	{
+		push @running,
+		  history_launch($node, $dir, 'alter', [@common], 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1',
+			'-c', "SELECT pg_sleep($seconds / 2.0)", '-c', "SELECT streamlog.alter_topic('history', partitions + 1) FROM streamlog.topics");
 	}
 
 	my $deadline = time + $seconds + 2 * $PostgreSQL::Test::Utils::timeout_default;

@@ -58,6 +58,16 @@ like($found, qr/^\Q$_/m, "$_: that is found")
 	'different in the table', 'not what the view shows');
 $node->stop;
 
+# The same with less shared memory than there are partitions in use: what it tells
+# about a partition is lost and found out anew all the time.  Mutation: evict a
+# partition that has claims, or WAL to flush.
+$node = history_node('evicted', "streamlog.max_partitions = 16\n");
+is(join("\n", history_run($node, seed => $seed, seconds => 5, evict => 1)),
+	'', 'everybody gets through with little shared memory');
+history_read($node);
+is(join("\n", history_complaints($node)), '', 'and all is as it should be');
+$node->stop;
+
 SKIP:
 {
 	skip 'built without WAITPOINTS', 4 unless $has_waitpoints;
