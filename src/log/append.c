@@ -201,9 +201,32 @@ look_at_block(SlAppend *append, BlockNumber block, Buffer buffer)
 		append->room = BLCKSZ - SizeOfPageHeaderData - sizeof(ItemIdData);
 }
 
+/*
+ * What is there must precede what is appended, or no reader would find that; it
+ * is, unless somebody has written to the segment by hand.
+ */
+static void
+check_last_record(SlAppend *append, Page page, int64 first)
+{
+	for (OffsetNumber lp = append->line_pointers; lp > 0; lp--)
+	{
+		HeapTupleHeader tuple = sl_page_tuple(append->rel, page, append->block,
+											  lp, NULL);
+
+		if (tuple == NULL)
+			continue;
+		if (sl_tuple_fixed(tuple)->record_offset >= first)
+			sl_report_damage(append->rel, append->block,
+							 psprintf("It holds offset %lld already, and %lld comes next.",
+									  (long long) sl_tuple_fixed(tuple)->record_offset,
+									  (long long) first));
+		return;
+	}
+}
+
 /* Rules 3 and 4: the last block, without line pointers that VACUUM has freed. */
 static void
-begin_at_last_block(SlAppend *append, Relation rel)
+begin_at_last_block(SlAppend *append, Relation rel, int64 first)
 {
 	append->rel = rel;
 	append->cid = GetCurrentCommandId(true);
@@ -229,6 +252,7 @@ begin_at_last_block(SlAppend *append, Relation rel)
 			MarkBufferDirtyHint(buffer, true);
 		}
 		look_at_block(append, append->nblocks - 1, buffer);
+		check_last_record(append, page, first);
 		LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 		if (append->line_pointers > 0)
 			ItemPointerSet(&append->last_tid, append->block,
@@ -362,7 +386,8 @@ append_to_segment(Relation rel, SlRecord **records, int n,
 
 	make_slots(rel);
 	old = MemoryContextSwitchTo(append_context);
-	begin_at_last_block(&append, rel);
+	begin_at_last_block(&append, rel,
+						sl_tuple_fixed(sl_record_tuple(records[0]))->record_offset);
 	while (done < n)
 	{
 		int			filled;

@@ -9,7 +9,8 @@
  *		bases ascend, every table is there and fit to be a segment
  *	-	in a segment offsets ascend with the places of the tuples, are at least
  *		the segment's base, below the next one's, and below the log end
- *	-	every tuple has the shape of a record and its segment's partition
+ *	-	every tuple has the shape of a record and its segment's partition, and no
+ *		record was deleted or updated
  *	-	values that lie out of line can be read
  *
  * A page with a problem does not hide the ones after it: each is reported with
@@ -33,6 +34,7 @@
 #include "log/fetch.h"
 #include "log/log.h"
 #include "log/record.h"
+#include "log/search.h"
 
 /* Problems that are reported for one segment */
 #define SL_MAX_PROBLEMS 20
@@ -47,7 +49,9 @@ typedef struct SlCheck
 	int64		end;			/* offsets are below this */
 	int64		records;		/* visible ones */
 	int64		previous;		/* offset */
+	int64		highest;		/* offset in the partition */
 	int			problems;
+	bool		sound;			/* no problem in the partition so far */
 	Relation	rel;
 	Snapshot	snapshot;
 	MemoryContext context;
@@ -79,6 +83,7 @@ report(SlCheck *check, const char *format,...)
 	char		problem[512];
 	va_list		args;
 
+	check->sound = false;
 	if (check->problems++ >= SL_MAX_PROBLEMS)
 		return;
 	va_start(args, format);
@@ -150,25 +155,28 @@ check_item(SlCheck *check, Page page, BlockNumber block, OffsetNumber lp,
 	if (fixed->record_offset <= check->previous)
 		report(check, "block %u item %u: offset %lld after %lld", block, lp,
 			   (long long) fixed->record_offset, (long long) check->previous);
-	else if (fixed->record_offset < check->base ||
-			 fixed->record_offset >= check->end)
-		report(check, "block %u item %u: offset %lld is not between %lld and %lld",
+	else if (fixed->record_offset < check->base)
+		report(check, "block %u item %u: offset %lld, the segment begins at %lld",
 			   block, lp, (long long) fixed->record_offset,
-			   (long long) check->base, (long long) check->end - 1);
+			   (long long) check->base);
+	else if (fixed->record_offset >= check->end)
+		report(check, "block %u item %u: offset %lld, the next segment begins at %lld",
+			   block, lp, (long long) fixed->record_offset,
+			   (long long) check->end);
 	check->previous = fixed->record_offset;
+	check->highest = Max(check->highest, fixed->record_offset);
 
 	tuple.t_data = header;
 	tuple.t_len = ItemIdGetLength(item);
 	tuple.t_tableOid = RelationGetRelid(check->rel);
 	ItemPointerSet(&tuple.t_self, block, lp);
 	if (!HeapTupleSatisfiesVisibility(&tuple, check->snapshot, buffer))
+	{
+		if (sl_tuple_is_deleted(header))
+			report(check, "block %u item %u: the record with offset %lld was deleted or updated",
+				   block, lp, (long long) fixed->record_offset);
 		return;
-	if (HeapTupleHeaderXminFrozen(header) || !HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-		if (!(header->t_infomask & HEAP_XMAX_INVALID) &&
-			TransactionIdIsValid(HeapTupleHeaderGetRawXmax(header)) &&
-			!HEAP_XMAX_IS_LOCKED_ONLY(header->t_infomask))
-			report(check, "block %u item %u: the record was deleted or updated",
-				   block, lp);
+	}
 	check->records++;
 	if (HeapTupleHasExternal(&tuple) ||
 		(header->t_infomask & HEAP_HASVARWIDTH && tuple.t_len > 1024))
@@ -223,6 +231,8 @@ check_table(SlCheck *check, SlTopic *topic)
 		relation_close(rel, AccessShareLock);
 		return false;
 	}
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		report(check, "the table is not permanent");
 	if (rel->rd_rel->relowner != topic->table_owner)
 		report(check, "the table belongs to another role than the topic's");
 	if (sl_segment_has_index(rel))
@@ -257,6 +267,61 @@ check_segment(SlCheck *check, SlTopic *topic)
 	put_row(check, NULL);
 }
 
+/*
+ * The segments against what shared memory knows of the partition, which is read
+ * after them: they grow meanwhile.
+ */
+static void
+check_bounds(SlCheck *check, SlTopic *topic, const SlSegment *segments, int n)
+{
+	SlPartitionState state;
+	SlSegment  *now;
+
+	check->problems = 0;
+	(void) sl_fetch_bounds(topic, check->partition, &state);
+	if (n == 0)
+	{
+		check->segment = InvalidOid;
+		check->base = state.log_start;
+		check->records = 0;
+		/* the first segment may have been made meanwhile */
+		if (state.log_end > state.log_start &&
+			sl_segment_list(topic->topic_id, check->partition, &now) == 0)
+			report(check, "no segment holds the records of the partition");
+	}
+	else if (segments[0].base > state.log_start)
+		report(check, "the log starts at offset %lld, its first segment at %lld",
+			   (long long) state.log_start, (long long) segments[0].base);
+	if (check->highest >= state.log_end)
+		report(check, "offset %lld is stored, but has not been given out yet",
+			   (long long) check->highest);
+}
+
+static void
+check_partition(SlCheck *check, SlTopic *topic)
+{
+	SlSegment  *segments;
+	int			n = sl_segment_list(topic->topic_id, check->partition, &segments);
+
+	check->sound = true;
+	check->highest = -1;
+	PushActiveSnapshot(GetLatestSnapshot());
+	check->snapshot = GetActiveSnapshot();
+	for (int i = 0; i < n; i++)
+	{
+		check->segment = segments[i].relation;
+		check->base = segments[i].base;
+		check->end = i + 1 < n ? segments[i + 1].base : PG_INT64_MAX;
+		check_segment(check, topic);
+	}
+	PopActiveSnapshot();
+
+	/* with a problem, to find out what shared memory does not know may raise */
+	if (check->sound)
+		check_bounds(check, topic, segments, n);
+	pfree(segments);
+}
+
 void
 sl_check_topic(SlTopic *topic, TupleDesc desc, Tuplestorestate *store)
 {
@@ -267,22 +332,8 @@ sl_check_topic(SlTopic *topic, TupleDesc desc, Tuplestorestate *store)
 										  ALLOCSET_DEFAULT_SIZES);
 	for (int32 p = 0; p < topic->partitions; p++)
 	{
-		SlSegment  *segments;
-		int			n;
-
 		check.partition = p;
-		n = sl_segment_list(topic->topic_id, p, &segments);
-		PushActiveSnapshot(GetLatestSnapshot());
-		check.snapshot = GetActiveSnapshot();
-		for (int i = 0; i < n; i++)
-		{
-			check.segment = segments[i].relation;
-			check.base = segments[i].base;
-			check.end = i + 1 < n ? segments[i + 1].base : PG_INT64_MAX;
-			check_segment(&check, topic);
-		}
-		PopActiveSnapshot();
-		pfree(segments);
+		check_partition(&check, topic);
 	}
 	MemoryContextDelete(check.context);
 }

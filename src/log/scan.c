@@ -111,7 +111,13 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 		HeapCheckForSerializableConflictOut(visible, scan->rel, tuple, buffer,
 											scan->snapshot);
 		if (!visible)
+		{
+			if (sl_tuple_is_deleted(tuple->t_data))
+				sl_report_damage(scan->rel, block,
+								 psprintf("The record with offset %lld was deleted or updated.",
+										  (long long) offset));
 			continue;
+		}
 		if (scan->own && !all_visible && !SL_MUTANT("ignore-own-snapshot") &&
 			!HeapTupleSatisfiesVisibility(tuple, scan->own, buffer))
 		{

@@ -18,6 +18,7 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
@@ -51,6 +52,20 @@ sl_page_tuple(Relation rel, Page page, BlockNumber block, OffsetNumber lp,
 	if (len)
 		*len = ItemIdGetLength(item);
 	return tuple;
+}
+
+bool
+sl_tuple_is_deleted(HeapTupleHeader tuple)
+{
+	uint16		infomask = tuple->t_infomask;
+
+	if ((infomask & HEAP_XMAX_INVALID) || HEAP_XMAX_IS_LOCKED_ONLY(infomask))
+		return false;
+	if (!HeapTupleHeaderXminCommitted(tuple) &&
+		!TransactionIdDidCommit(HeapTupleHeaderGetXmin(tuple)))
+		return false;
+	return (infomask & HEAP_XMAX_COMMITTED) ||
+		TransactionIdDidCommit(HeapTupleHeaderGetUpdateXid(tuple));
 }
 
 static bool

@@ -21,6 +21,12 @@ extern HeapTupleHeader sl_page_tuple(Relation rel, Page page,
 									 Size *len);
 
 /*
+ * Was this record committed, and then deleted or updated?  Nothing that is ours
+ * does that.  The buffer's content lock is held.
+ */
+extern bool sl_tuple_is_deleted(HeapTupleHeader tuple);
+
+/*
  * The offset of the first (last) tuple with storage in a block, visible or not;
  * false if there is none.  Takes and releases the buffer's content lock.
  */
