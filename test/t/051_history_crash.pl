@@ -3,7 +3,8 @@
 # crash after crash, each offset for the same record; what was acknowledged must be
 # there, and no log may end before where it was said to end.
 #
-# Mutations: no-reader-flush and show-aborted-tail, which the test runs.
+# Mutations: no-reader-flush and show-aborted-tail, which the test runs; evict what
+# shared memory tells about a partition while there is WAL to flush for its readers.
 
 use strict;
 use warnings;
@@ -23,6 +24,7 @@ my $conf = q(
 restart_after_crash = on
 wal_writer_delay = 10s
 checkpoint_timeout = 1h
+streamlog.max_partitions = 16
 );
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
@@ -41,6 +43,11 @@ SELECT 'told-outside-' || nextval('sequence_number') AS key \gset
 SELECT streamlog.produce('history', :'key', 'v', partition => :p) AS at \gset
 \echo told :at :key
 );
+# These take the places of the others in shared memory.
+append_to_file("$dir/evict.sql", q(
+\set p random(0, 15)
+SELECT count(*) FROM streamlog.fetch_records('other', :p, 0);
+));
 append_to_file("$dir/fetch.sql", $fetch x 20000);
 append_to_file("$dir/produce.sql", $produce x 20000);
 
@@ -49,6 +56,7 @@ sub history
 {
 	my ($name, $crashes, $mutants) = @_;
 	my $node = history_node($name, $conf);
+	$node->safe_psql('postgres', "SELECT streamlog.create_topic('other', 16)");
 	my @settings = $mutants ? ("streamlog.mutants=$mutants") : ();
 	my @seen = ('') x 3;
 	my @end = (0) x 3;
@@ -60,6 +68,8 @@ sub history
 		my $asynchronous = $mutants || $crash % 2;
 		my $load = history_load($node, $seed + $crash, 6,
 			'synchronous_commit=' . ($asynchronous ? 'off' : 'on'));
+		my $evict = history_launch($node, $dir, "evict_$crash", [], 'pgbench', '-n', '-c', 2, '-T', 3600,
+			'-f', "$dir/evict.sql");
 		my @readers = map {
 			my $at = $seen[$_] =~ /(\d+) \S+$/ ? $1 + 1 : 0;
 			history_launch($node, $dir, "reader_${crash}_$_", [@settings], 'psql', '-XAtq',
@@ -103,6 +113,7 @@ sub history
 		}
 
 		history_end($load) unless $quiet;
+		history_end($evict);
 		delete $ENV{PGOPTIONS};
 		for my $p (0 .. 2)
 		{
@@ -146,6 +157,35 @@ sub history
 	$node->stop('immediate');
 	return (join("\n", @wrong), $has_waitpoints);
 }
+
+# A partition loses its place in shared memory, and with it the word that readers have
+# to flush WAL; then it is read.
+sub evicted
+{
+	my $node = history_node('evicted', $conf . "autovacuum = off\n");
+	my $producer = $node->background_psql('postgres');
+	my $wal_writer =
+	  $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+	my $log_at = -s $node->logfile;
+	my $fetch = "SELECT count(*) FROM streamlog.fetch_records('history', 0, 0)";
+
+	$node->safe_psql('postgres', "SELECT streamlog.create_topic('other', 16)");
+	$producer->query_safe('SET synchronous_commit = off;');
+	$producer->query_safe('CHECKPOINT;');
+	kill('STOP', $wal_writer);
+	$producer->query_safe("SELECT streamlog.produce('history', 'k', 'v', partition => 0);") for 1 .. 5;
+	$node->safe_psql('postgres', "SELECT streamlog.end_offset('other', p) FROM generate_series(0, 15) p");
+	my $before = $node->safe_psql('postgres', $fetch);
+	kill('KILL', $wal_writer);
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_at);
+	$node->poll_query_until('postgres', 'SELECT true');
+	eval { $producer->quit };
+	my $after = $node->safe_psql('postgres', $fetch);
+	$node->stop;
+	return "$before $after";
+}
+
+is(evicted(), '5 5', 'WAL is flushed for whoever reads a partition that was evicted');
 
 my ($wrong, $has_waitpoints) = history('crashes', 6, '');
 is($wrong, '', 'nothing that was shown or acknowledged is lost in crashes');
