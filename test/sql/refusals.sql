@@ -174,6 +174,23 @@ DROP TABLE business;
 DROP FUNCTION sneaky;
 
 --
+-- Parallel workers, where a function is passed off as fit for them.  Mutation: do
+-- not ask; a worker's records would be lost with it.
+--
+CREATE FUNCTION parallel_produce(id int) RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
+	AS $$ SELECT streamlog.produce('refused', 'parallel', id::text) $$;
+CREATE FUNCTION parallel_flush(id int) RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
+	AS $$ SELECT count(*) FROM streamlog.flush() $$;
+SET force_parallel_mode = on;
+\set VERBOSITY terse
+SELECT parallel_produce(1);
+\echo :LAST_ERROR_SQLSTATE
+SELECT parallel_flush(1);
+\set VERBOSITY default
+RESET force_parallel_mode;
+DROP FUNCTION parallel_produce, parallel_flush;
+
+--
 -- Nulls where there has to be something
 --
 SELECT produce(NULL, 'k', 'v');

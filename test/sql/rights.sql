@@ -65,6 +65,26 @@ SELECT * FROM streamlog_segment.t1_p0_1;
 SELECT nextval('streamlog.topic_id_seq');
 RESET ROLE;
 
+-- the views show a member of pg_monitor everything, which gives no right to read
+CREATE ROLE regress_streamlog_monitor IN ROLE pg_monitor;
+BEGIN;
+SELECT produce('ours', 'k', 'undecided', partition => 0);
+SELECT count(*) FROM flush();
+SET LOCAL ROLE regress_streamlog_monitor;
+SELECT topic, partitions FROM topics;
+SELECT topic, start_offset, end_offset FROM partitions;
+SELECT topic, base_offset FROM segments;
+SELECT topic, partition, held_offset FROM undecided_transactions;
+SAVEPOINT s;
+SELECT * FROM fetch_records('ours', 0, 0);
+ROLLBACK TO s;
+SELECT produce('ours', 'k', 'v');
+ROLLBACK TO s;
+SET LOCAL ROLE regress_streamlog_nobody;
+SELECT topic FROM undecided_transactions;
+ROLLBACK;
+DROP ROLE regress_streamlog_monitor;
+
 -- a SECURITY DEFINER function produces as its owner, and a role that is left
 -- in the middle of a transaction takes its rights along
 CREATE FUNCTION for_everybody(value text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
