@@ -63,10 +63,17 @@ $node->stop;
 
 SKIP:
 {
-	skip 'built without WAITPOINTS', 2 unless $has_waitpoints;
+	skip 'built without WAITPOINTS', 4 unless $has_waitpoints;
 
 	# a commit takes its time to be seen
 	my $control = stress_node('stress_control', "fsync = on\ncommit_siblings = 0\n");
+
+	# with the same settings and nothing left out, all is well
+	my @slow = ('commit_delay=5000');
+	is( join("\n", stress_run($control, seed => $seed, seconds => 2,
+			producer_settings => \@slow, reader_settings => \@slow)),
+		'', 'commits that take their time');
+	is(join("\n", stress_complaints($control)), '', 'and all is as it should be');
 
 	for my $mutant (
 		[ 'statement-snapshot', 'reader_settings' ],
@@ -83,8 +90,8 @@ SKIP:
 				levels => ['committed'],
 				calm => 1,
 				patience => 1,	# a reader that has missed the last record waits for ever
-				producer_settings => ['commit_delay=5000'],
-				$whose => [ 'commit_delay=5000', "streamlog.mutants=$name" ]);
+				producer_settings => \@slow,
+				$whose => [ @slow, "streamlog.mutants=$name" ]);
 			$wrong = join("\n", stress_complaints($control));
 			note("$try: $wrong");
 			last if $wrong =~ /^skipped by a reader/m;
