@@ -486,7 +486,7 @@ sub history_run
 	  history_launch($node, $dir, 'producer', [@common], @pgbench, '-c', $producers, '-T', $seconds, @load);
 	push @running,
 	  history_launch($node, $dir, 'asynchronous', [ @common, 'synchronous_commit=off' ], @pgbench,
-		'-c', 1 + $producers / 3, '-T', $seconds, @load);
+		'-c', 1 + int($producers / 3), '-T', $seconds, @load);
 	if (@wait)
 	{
 		push @running, history_launch($node, $dir, 'jitter', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/jitter.sql");

@@ -187,7 +187,7 @@ sub evicted
 
 is(evicted(), '5 5', 'WAL is flushed for whoever reads a partition that was evicted');
 
-my ($wrong, $has_waitpoints) = history('crashes', 6, '');
+my ($wrong, $has_waitpoints) = history('crashes', $ENV{STREAMLOG_CRASHES} // 6, '');
 is($wrong, '', 'nothing that was shown or acknowledged is lost in crashes');
 
 SKIP:
