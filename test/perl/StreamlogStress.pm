@@ -10,8 +10,9 @@
 # records, between flush() and the end, idle for seconds; some are terminated.
 #
 # There is one reader for each partition and isolation level.  It fetches from its
-# position in one transaction and notes what came, and the new position, in
-# another, so that its fetches may wait.  When the producers have ended the
+# position in one transaction and notes what came, and the new position, mostly in
+# another one.  Now and then it reads the other positions too, for conflicts that make
+# serializable transactions fail and begin anew.  When the producers have ended the
 # readers go on to the end of the log, and then each must have seen all of it.
 # That, and producers that are slow, is what StreamlogHistory.pm does not have.
 #
@@ -60,7 +61,7 @@ streamlog.worker_naptime = 100ms
 			record_offset bigint);
 		CREATE TABLE attempt (producer int, seq int, partition int, digest text);
 		CREATE TABLE position (reader text, partition int, next bigint,
-			PRIMARY KEY (reader, partition));
+			isolation text, PRIMARY KEY (reader, partition));
 		CREATE UNLOGGED TABLE seen (n bigserial, reader text, partition int,
 			record_offset bigint, digest text);
 		CREATE UNLOGGED TABLE log (producer int, seq int, partition int,
@@ -156,7 +157,8 @@ FROM streamlog.fetch_records('stress', :client_id, slowly(:$from, :delay), :max,
 		my ($i) = @_;
 
 		return qq(
-WITH p AS (UPDATE position SET next = :next$i
+WITH p AS (UPDATE position SET next = :next$i,
+		isolation = current_setting('transaction_isolation')
 	WHERE reader = '$reader' AND partition = :client_id)
 INSERT INTO seen (reader, partition, record_offset, digest)
 SELECT '$reader', :client_id, o, d
@@ -165,14 +167,16 @@ FROM unnest((:offsets$i)::bigint[], (:digests$i)::text[]) u(o, d);
 	};
 
 	return q(
-\set max random(1, 200)
+\set max random(1, 400)
 \set delay random(0, 5)
 \set ms random(0, 20)
+\set apart random(0, 2)
+\set others random(0, 9)
 ) . qq(
 SELECT next FROM position WHERE reader = '$reader' AND partition = :client_id \\gset
 BEGIN;
-SELECT 1;
-$sleep) . $fetch->('next', 1) . $fetch->('next1', 2) . "COMMIT;\nBEGIN;\n"
+SELECT sum(next) FROM position WHERE :others = 0;
+$sleep) . $fetch->('next', 1) . $fetch->('next1', 2) . "\\if :apart\nCOMMIT;\nBEGIN;\n\\endif\n"
 	  . $note->(1) . $note->(2) . "COMMIT;\n";
 }
 
