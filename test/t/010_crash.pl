@@ -341,6 +341,37 @@ SKIP:
 		}
 	}
 
+	# The worker dies in the middle of a roll.  Mutation: make the next table without a
+	# look whether an attempt before has left one.
+	for my $point ('roll-table-made', 'roll-before-publish', 'roll-at-commit')
+	{
+		my $topic = $point =~ tr/-/_/r;
+		my $worker = "SELECT pid FROM streamlog.workers WHERE kind = 'worker'";
+		my $old = sql($worker);
+
+		sql("ALTER SYSTEM SET streamlog.waitpoints = '$point'");
+		sql('SELECT pg_reload_conf()');
+		sql("SELECT pg_terminate_backend($old)") if $old;
+		soon("SELECT count(*) = 1 FROM streamlog.workers WHERE kind = 'worker'"
+			  . " AND pid <> " . ($old || 0) . " AND last_run > started", 'there is a new worker');
+		my $stopper = $node->background_psql('postgres');
+		my $reader = $node->background_psql('postgres');
+		make_topic($topic);
+		$stopper->query_safe("SELECT pg_advisory_lock(1936488304, hashtext('$point'));");
+		sql(sprintf $case{rolled}, $topic);
+		soon("SELECT count(*) = 1 FROM pg_locks WHERE pid = ($worker) AND locktype = 'advisory' AND NOT granted",
+			"the worker stops at $point");
+		my $shown = show_to($reader, $topic, 1000000);
+		killed(sql($worker));
+		leave($reader, $stopper);
+		is(join("\n", complaints($shown)), '', 'killed there: all that was shown is there');
+		soon("SELECT count(*) = 2 FROM streamlog.segments WHERE topic = '$topic'",
+			'and the roll is done in the end');
+		is(sql("SELECT streamlog.produce('$topic', 'k', 'v')"), 9003, 'the log goes on');
+	}
+	sql('ALTER SYSTEM RESET streamlog.waitpoints');
+	sql('SELECT pg_reload_conf()');
+
 	my $reader = $node->background_psql('postgres');
 	make_topic('tail');
 	sql(sprintf $case{aborted_tail}, 'tail');
