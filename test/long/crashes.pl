@@ -3,7 +3,12 @@
 use strict;
 use warnings;
 use FindBin;
+use lib "$FindBin::Bin/../perl";
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
 
 $ENV{STREAMLOG_CRASHES} = 60;
 my $test = "$FindBin::Bin/../t/051_history_crash.pl";
-defined(do $test) or die $@ || "cannot read $test: $!";
+do $test;
+die $@ if $@;
