@@ -403,16 +403,20 @@ sub history_launch
 sub finish
 {
 	my ($run, $deadline) = @_;
+	my $status;
 
-	delete $unfinished{ $run->{pid} };
-	while (time < $deadline)
+	while (time < $deadline && !defined $status)
 	{
-		return $? if waitpid($run->{pid}, WNOHANG) == $run->{pid};
-		usleep(20_000);
+		$status = $? if waitpid($run->{pid}, WNOHANG) == $run->{pid};
+		usleep(20_000) unless defined $status;
 	}
-	kill('KILL', -$run->{pid});
-	waitpid($run->{pid}, 0);
-	return undef;
+	if (!defined $status)
+	{
+		kill('KILL', -$run->{pid});
+		waitpid($run->{pid}, 0);
+	}
+	delete $unfinished{ $run->{pid} };
+	return $status;
 }
 
 sub pgbench
@@ -496,10 +500,10 @@ sub history_run
 		push @running,
 		  history_launch($node, $dir, 'killer', [], @pgbench, '-c', 1, '-T', $seconds, '-f', "$dir/killer.sql"),
 		  history_launch($node, $dir, 'victim', [@common], 'sh', '-c',
-			qq(while [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load,
+			qq(while [ -d '$dir' ] && [ ! -e '$stop' ]; do "\$@" || :; done), 'sh', @pgbench, '-c', 3, '-t', 50, @load,
 			'-f', "$dir/victim.sql\@5"),
 		  history_launch($node, $dir, 'vacuum', [], 'sh', '-c',
-			qq(while [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
+			qq(while [ -d '$dir' ] && [ ! -e '$stop' ]; do psql -XAtq -v ON_ERROR_STOP=1 -f '$dir/vacuum.sql' || exit; done));
 	}
 
 	if ($arg{evict})
