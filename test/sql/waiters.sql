@@ -13,9 +13,9 @@ SET search_path = public, streamlog;
 SELECT create_topic('awaited', 3);
 
 CREATE FUNCTION connect(name text) RETURNS text LANGUAGE sql AS $$
-	SELECT dblink_connect(name, format('host=%L port=%s dbname=%L user=%L options=%L',
+	SELECT dblink_connect(name, format('host=%L port=%s dbname=%L user=%L application_name=%L options=%L',
 		split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'),
-		current_database(), session_user, '-c streamlog.max_wait=1h -c statement_timeout=30s -c search_path=public,streamlog -c application_name=' || name)) $$;
+		current_database(), session_user, name, '-c streamlog.max_wait=1h -c statement_timeout=30s -c search_path=public,streamlog')) $$;
 -- let it wait at an offset, and return when it sleeps
 CREATE FUNCTION wait_there(name text, partition int, start_offset bigint) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
