@@ -51,7 +51,26 @@ SELECT count(*) FROM streamlog.fetch_records('other', :p, 0);
 append_to_file("$dir/fetch.sql", $fetch x 20000);
 append_to_file("$dir/produce.sql", $produce x 20000);
 
-# Run one history: so many crashes.  Returns all that is wrong.
+sub wal_writer
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
+}
+
+# A crash of the server, which goes on by itself.
+sub crash_by_killing
+{
+	my ($node, $pid) = @_;
+	my $log_at = -s $node->logfile;
+
+	kill('KILL', $pid);
+	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_at);
+	$node->poll_query_until('postgres', 'SELECT true');
+}
+
+# Run one history: so many crashes.  Returns all that is wrong.  With mutants the WAL
+# writer stands still, so that every crash loses what nobody else has flushed.
 sub history
 {
 	my ($name, $crashes, $mutants) = @_;
@@ -70,6 +89,8 @@ sub history
 			'synchronous_commit=' . ($asynchronous ? 'off' : 'on'));
 		my $evict = history_launch($node, $dir, "evict_$crash", [], 'pgbench', '-n', '-c', 2, '-T', 3600,
 			'-f', "$dir/evict.sql");
+		my $wal_writer = wal_writer($node);
+		kill('STOP', $wal_writer) if $mutants;
 		my @readers = map {
 			my $at = $seen[$_] =~ /(\d+) \S+$/ ? $1 + 1 : 0;
 			history_launch($node, $dir, "reader_${crash}_$_", [@settings], 'psql', '-XAtq',
@@ -97,14 +118,14 @@ sub history
 			"SELECT end_offset FROM streamlog.partitions WHERE topic = 'history' ORDER BY partition");
 		$end[$_] = $ends[$_] for grep { $ends[$_] > $end[$_] } 0 .. 2;
 
-		if ($crash % 3 == 0)
+		if ($mutants)
 		{
-			my $log_at = -s $node->logfile;
-			my $pid = $node->safe_psql('postgres',
-				"SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(load|reader)' ORDER BY random() LIMIT 1");
-			kill('KILL', $pid);
-			$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_at);
-			$node->poll_query_until('postgres', 'SELECT true');
+			crash_by_killing($node, $wal_writer);
+		}
+		elsif ($crash % 3 == 0)
+		{
+			crash_by_killing($node, $node->safe_psql('postgres',
+				"SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(load|reader)' ORDER BY random() LIMIT 1"));
 		}
 		else
 		{
@@ -164,9 +185,7 @@ sub evicted
 {
 	my $node = history_node('evicted', $conf . "autovacuum = off\n");
 	my $producer = $node->background_psql('postgres');
-	my $wal_writer =
-	  $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'");
-	my $log_at = -s $node->logfile;
+	my $wal_writer = wal_writer($node);
 	my $fetch = "SELECT count(*) FROM streamlog.fetch_records('history', 0, 0)";
 
 	$node->safe_psql('postgres', "SELECT streamlog.create_topic('other', 16)");
@@ -176,9 +195,7 @@ sub evicted
 	$producer->query_safe("SELECT streamlog.produce('history', 'k', 'v', partition => 0);") for 1 .. 5;
 	$node->safe_psql('postgres', "SELECT streamlog.end_offset('other', p) FROM generate_series(0, 15) p");
 	my $before = $node->safe_psql('postgres', $fetch);
-	kill('KILL', $wal_writer);
-	$node->wait_for_log(qr/all server processes terminated; reinitializing/, $log_at);
-	$node->poll_query_until('postgres', 'SELECT true');
+	crash_by_killing($node, $wal_writer);
 	eval { $producer->quit };
 	my $after = $node->safe_psql('postgres', $fetch);
 	$node->stop;
