@@ -230,9 +230,8 @@ sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
 					   lengthof(types), types, values);
 }
 
-/* Does the table have the columns of a segment, in their order? */
-static bool
-has_segment_columns(const SlTopic *topic, TupleDesc desc)
+bool
+sl_segment_has_columns(const SlTopic *topic, TupleDesc desc)
 {
 	const Oid	types[SL_SEGMENT_ATTS] = {
 		INT8OID, TIMESTAMPTZOID, INT4OID, BYTEAOID, BYTEAOID,
@@ -267,7 +266,7 @@ sl_segment_open(const SlTopic *topic, Oid relation, LOCKMODE lockmode)
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
 		rel->rd_rel->relowner != topic->table_owner ||
 		sl_segment_has_index(rel) ||
-		!has_segment_columns(topic, RelationGetDescr(rel)))
+		!sl_segment_has_columns(topic, RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not fit to be a segment of topic \"%s\"",

@@ -67,6 +67,8 @@ extern void sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
 								 TimestampTz min_timestamp,
 								 TimestampTz max_timestamp);
 
+/* Does the table have the columns of a segment, in their order? */
+extern bool sl_segment_has_columns(const SlTopic *topic, TupleDesc desc);
 extern bool sl_segment_has_index(Relation rel);
 
 /*

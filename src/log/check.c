@@ -23,6 +23,7 @@
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -225,7 +226,7 @@ check_table(SlCheck *check, SlTopic *topic)
 	}
 	if (rel->rd_rel->relkind != RELKIND_RELATION ||
 		rel->rd_rel->relam != HEAP_TABLE_AM_OID ||
-		RelationGetDescr(rel)->natts != SL_SEGMENT_ATTS)
+		!sl_segment_has_columns(topic, RelationGetDescr(rel)))
 	{
 		report(check, "the table is not a heap with the columns of a segment");
 		relation_close(rel, AccessShareLock);
@@ -237,6 +238,8 @@ check_table(SlCheck *check, SlTopic *topic)
 		report(check, "the table belongs to another role than the topic's");
 	if (sl_segment_has_index(rel))
 		report(check, "the table has an index");
+	if (!typeInheritsFrom(rel->rd_rel->reltype, get_rel_type_id(topic->relation)))
+		report(check, "the table does not inherit from the topic's table, which does not show its records");
 	return true;
 }
 

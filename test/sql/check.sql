@@ -149,6 +149,109 @@ ALTER TABLE :segment DROP COLUMN x;
 SELECT records, problem FROM check_topic('wider');
 SELECT produce('wider', 'k', 'v');
 
+-- read by fetches, not by queries of the topic's table
+SELECT make('orphan') AS segment \gset
+ALTER TABLE :segment NO INHERIT topic.orphan;
+SELECT records, problem FROM check_topic('orphan');
+SELECT count(*) FROM topic.orphan;
+SELECT count(*) FROM fetch_records('orphan', 0, 0);
+ALTER TABLE :segment INHERIT topic.orphan;
+SELECT records, problem FROM check_topic('orphan');
+SELECT count(*) FROM topic.orphan;
+
+-- an index, another owner, another place and name
+CREATE ROLE regress_streamlog_other;
+SELECT make('altered') AS segment \gset
+CREATE INDEX on_altered ON :segment (record_offset);
+ALTER TABLE :segment OWNER TO regress_streamlog_other;
+SELECT records, problem FROM check_topic('altered');
+SELECT count(*) FROM fetch_records('altered', 0, 0);
+\echo :LAST_ERROR_SQLSTATE
+SELECT produce('altered', 'k', 'v');
+DROP INDEX streamlog_segment.on_altered;
+ALTER TABLE :segment OWNER TO CURRENT_USER;
+DROP ROLE regress_streamlog_other;
+ALTER TABLE :segment RENAME TO renamed;
+ALTER TABLE streamlog_segment.renamed SET SCHEMA public;
+SELECT produce('altered', 'k', 'v');
+SELECT segment, records, problem FROM check_topic('altered');
+SELECT count(*) FROM fetch_records('altered', 0, 0);
+
+-- a column of another type
+SELECT make('retyped') AS segment \gset
+ALTER TABLE :segment NO INHERIT topic.retyped;
+ALTER TABLE :segment ALTER key TYPE text USING 'k';
+SELECT records, problem FROM check_topic('retyped');
+SELECT count(*) FROM fetch_records('retyped', 0, 0);
+SELECT produce('retyped', 'k', 'v');
+
+--
+-- A log of three segments
+--
+CREATE PROCEDURE await_segments(of_topic text, n int) LANGUAGE plpgsql AS $$
+DECLARE
+	deadline timestamptz := clock_timestamp() + interval '60 s';
+BEGIN
+	WHILE (SELECT count(*) FROM segments WHERE topic = of_topic) < n LOOP
+		IF clock_timestamp() > deadline THEN
+			RAISE EXCEPTION 'the worker has not rolled';
+		END IF;
+		PERFORM pg_sleep(0.02);
+		COMMIT;
+	END LOOP;
+END $$;
+CREATE PROCEDURE make_rolled(of_topic text) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM create_topic(of_topic, config => '{"segment.bytes": 1048576}');
+	FOR i IN 1..2 LOOP
+		PERFORM produce(of_topic, 'k', sha512(n::text::bytea) || convert_to(repeat('x', 900), 'UTF8')) FROM generate_series(1, 1200) n;
+		COMMIT;
+		CALL await_segments(of_topic, i + 1);
+	END LOOP;
+	PERFORM produce(of_topic, 'k', 'v') FROM generate_series(1, 3);
+	COMMIT;
+END $$;
+CREATE VIEW of_rolled AS SELECT relation, base_offset, row_number() OVER (ORDER BY base_offset) AS n
+FROM segments WHERE topic = 'rolled';
+CALL make_rolled('rolled');
+SELECT base_offset, records, problem FROM check_topic('rolled');
+SELECT relation AS first FROM of_rolled WHERE n = 1 \gset
+SELECT relation AS second FROM of_rolled WHERE n = 2 \gset
+SELECT relation AS third FROM of_rolled WHERE n = 3 \gset
+
+-- records in the wrong one
+BEGIN;
+INSERT INTO :first SELECT * FROM :second WHERE record_offset = 1200;
+INSERT INTO :third SELECT * FROM :first WHERE record_offset = 1199;
+SELECT base_offset, records, problem FROM check_topic('rolled');
+SAVEPOINT s;
+SELECT count(*), count(DISTINCT record_offset) FROM fetch_records('rolled', 0, 1190, 20);
+ROLLBACK TO s;
+SELECT record_offset FROM fetch_records('rolled', 0, 2400);
+ROLLBACK TO s;
+SELECT produce('rolled', 'k', 'v');
+SELECT record_offset FROM flush();
+ROLLBACK;
+VACUUM :first, :third;
+SELECT base_offset, records, problem FROM check_topic('rolled');
+
+-- one that was dropped: a fetch does not begin behind it, and none that comes to
+-- it goes on
+DROP TABLE :second;
+SELECT base_offset, segment IS NULL AS gone, records, problem FROM check_topic('rolled');
+SELECT count(*) FROM fetch_records('rolled', 0, 0, 1199, 10000000);
+SELECT count(*) FROM fetch_records('rolled', 0, 1000);
+\echo :LAST_ERROR_SQLSTATE
+SELECT count(*) FROM fetch_records('rolled', 0, 1200);
+SELECT count(*) FROM fetch_records('rolled', 0, 2399);
+SELECT record_offset FROM fetch_records('rolled', 0, 2400);
+SELECT offset_for_time('rolled', 0, 'infinity');
+SELECT produce('rolled', 'k', 'v');
+SELECT record_offset FROM fetch_records('rolled', 0, 2400);
+SELECT drop_topic('rolled');
+DROP PROCEDURE make_rolled, await_segments;
+DROP VIEW of_rolled;
+
 --
 -- Our own rows
 --
