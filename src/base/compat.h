@@ -8,7 +8,6 @@
 #ifndef SL_COMPAT_H
 #define SL_COMPAT_H
 
-#include "storage/buffile.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
 
@@ -16,18 +15,6 @@
 
 #if PG_VERSION_NUM < 150000
 #error "streamlog needs PostgreSQL 15 or later"
-#endif
-
-/* 16 raises where a BufFile holds less than was asked for. */
-#if PG_VERSION_NUM < 160000
-static inline void
-BufFileReadExact(BufFile *file, void *ptr, size_t size)
-{
-	if (BufFileRead(file, ptr, size) != size)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not read %zu bytes from a temporary file", size)));
-}
 #endif
 
 /* The number of a table's file, which 16 renamed */

@@ -15,7 +15,8 @@
  * released makes its run one of its parent.
  *
  * Bytes that are cut off stay in the file.  They are gone with it at the end of
- * the transaction.
+ * the transaction.  Chunks go into it, and come back, in one piece each: BufFile
+ * would write and read them by the block, which takes three times as long.
  *
  * Chunks that are done with are kept for the next ones, all of them to the end of
  * the transaction and a few for ever: memory that comes fresh from the system has
@@ -24,6 +25,7 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #include "base/compat.h"
 #include "log/buffer.h"
@@ -52,8 +54,7 @@ typedef struct SlExtent
 {
 	uint64		start;			/* position of its first byte in the buffer */
 	Size		length;
-	int			fileno;
-	off_t		offset;
+	off_t		offset;			/* in the file */
 } SlExtent;
 
 typedef struct SlRun
@@ -98,20 +99,39 @@ sl_buffer_create(MemoryContext context)
 	return buffer;
 }
 
-/* A chunk of at least this size, an idle one if there is one */
+static void
+free_idle_chunk(void)
+{
+	SlChunk    *chunk = idle_chunks;
+
+	idle_chunks = chunk->next;
+	idle_bytes -= chunk->size;
+	pfree(chunk);
+}
+
+/*
+ * A chunk of this size or not much more: an idle one, or one in the place of idle
+ * ones.  A large one for few records would make the transaction spill too soon.
+ */
 static SlChunk *
 take_chunk(Size size)
 {
 	SlChunk    *chunk;
+	Size		freed = 0;
 
 	for (SlChunk **link = &idle_chunks; (chunk = *link) != NULL; link = &chunk->next)
-		if (chunk->size >= size)
+		if (chunk->size >= size && chunk->size / 2 < size)
 		{
 			*link = chunk->next;
 			idle_bytes -= chunk->size;
 			return chunk;
 		}
 
+	while (idle_chunks && freed < size)
+	{
+		freed += idle_chunks->size;
+		free_idle_chunk();
+	}
 	if (chunk_context == NULL)
 		chunk_context = AllocSetContextCreate(TopMemoryContext,
 											  "streamlog record chunks",
@@ -140,13 +160,7 @@ void
 sl_buffer_release_idle(void)
 {
 	while (idle_bytes > SL_KEPT_IDLE)
-	{
-		SlChunk    *chunk = idle_chunks;
-
-		idle_chunks = chunk->next;
-		idle_bytes -= chunk->size;
-		pfree(chunk);
-	}
+		free_idle_chunk();
 }
 
 static SlChunk *
@@ -283,10 +297,11 @@ sl_buffer_subabort(SlBuffer *buffer, int level)
 	}
 }
 
+/* Room for an extent behind n of them */
 static SlExtent *
-add_extent(SlBuffer *buffer)
+extent_at(SlBuffer *buffer, int n)
 {
-	if (buffer->nextents == buffer->max_extents)
+	if (n == buffer->max_extents)
 	{
 		int			max = Max(16, buffer->max_extents * 2);
 
@@ -295,35 +310,41 @@ add_extent(SlBuffer *buffer)
 			MemoryContextAlloc(buffer->context, max * sizeof(SlExtent));
 		buffer->max_extents = max;
 	}
-	return &buffer->extents[buffer->nextents++];
+	return &buffer->extents[n];
+}
+
+static void
+write_chunk(const SlChunk *chunk, SlSpillFile *spill)
+{
+	if (FileWrite(spill->file, CHUNK_DATA(chunk), chunk->used, spill->end,
+				  WAIT_EVENT_BUFFILE_WRITE) != chunk->used)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not write to the temporary file of produced records: %m")));
+	spill->end += chunk->used;
 }
 
 void
-sl_buffer_spill(SlBuffer *buffer, BufFile *file)
+sl_buffer_spill(SlBuffer *buffer, SlSpillFile *spill)
 {
+	int			n = buffer->nextents;	/* which counts what is complete */
 	SlExtent   *extent = NULL;	/* that this call has written */
 
 	for (SlChunk *chunk = buffer->first; chunk; chunk = chunk->next)
 	{
-		int			fileno;
-		off_t		offset;
-
 		if (chunk->used == 0)
 			continue;
-		BufFileTell(file, &fileno, &offset);
-		if (extent && extent->length < SL_SMALL_EXTENT &&
-			extent->fileno == fileno && extent->offset + extent->length == offset)
-			extent->length += chunk->used;
-		else
+		if (extent == NULL || extent->length >= SL_SMALL_EXTENT)
 		{
-			extent = add_extent(buffer);
+			extent = extent_at(buffer, n++);
 			extent->start = chunk->start;
-			extent->length = chunk->used;
-			extent->fileno = fileno;
-			extent->offset = offset;
+			extent->length = 0;
+			extent->offset = spill->end;
 		}
-		BufFileWrite(file, CHUNK_DATA(chunk), chunk->used);
+		write_chunk(chunk, spill);
+		extent->length += chunk->used;
 	}
+	buffer->nextents = n;
 	while (buffer->last)
 		drop_last_chunk(buffer);
 	buffer->next_size = SL_FIRST_CHUNK;
@@ -350,10 +371,11 @@ sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader)
 }
 
 static void
-read_extent(SlBufferReader *reader, BufFile *file)
+read_extent(SlBufferReader *reader, const SlSpillFile *spill)
 {
 	SlBuffer   *buffer = reader->buffer;
 	SlExtent   *extent = &buffer->extents[reader->extent++];
+	int			done;
 
 	if (reader->page_size < extent->length)
 	{
@@ -362,18 +384,24 @@ read_extent(SlBufferReader *reader, BufFile *file)
 		reader->page = MemoryContextAllocHuge(buffer->context, extent->length);
 		reader->page_size = extent->length;
 	}
-	if (BufFileSeek(file, extent->fileno, extent->offset, SEEK_SET) != 0)
+	done = FileRead(spill->file, reader->page, extent->length, extent->offset,
+					WAIT_EVENT_BUFFILE_READ);
+	if (done < 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
-				 errmsg("could not seek in the temporary file of produced records")));
-	BufFileReadExact(file, reader->page, extent->length);
+				 errmsg("could not read the temporary file of produced records: %m")));
+	if (done != extent->length)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("could not read the temporary file of produced records: it has %d of %zu bytes",
+						done, extent->length)));
 	reader->next = (SlRecord *) reader->page;
 	reader->end = (SlRecord *) (reader->page + extent->length);
 }
 
 int
-sl_buffer_read(SlBufferReader *reader, BufFile *file, SlRecord **records,
-			   int max, Size max_bytes)
+sl_buffer_read(SlBufferReader *reader, const SlSpillFile *spill,
+			   SlRecord **records, int max, Size max_bytes)
 {
 	int			n = 0;
 	Size		bytes = 0;
@@ -390,7 +418,7 @@ sl_buffer_read(SlBufferReader *reader, BufFile *file, SlRecord **records,
 		{
 			if (n > 0)
 				break;			/* they lie where the next extent goes */
-			read_extent(reader, file);
+			read_extent(reader, spill);
 		}
 		else if (reader->chunk)
 		{

@@ -5,12 +5,18 @@
 #ifndef SL_BUFFER_H
 #define SL_BUFFER_H
 
-#include "lib/ilist.h"
-#include "storage/buffile.h"
+#include "storage/fd.h"
 
 #include "log/record.h"
 
 typedef struct SlBuffer SlBuffer;
+
+/* The temporary file that buffers are written to, one behind the other. */
+typedef struct SlSpillFile
+{
+	File		file;
+	off_t		end;
+} SlSpillFile;
 
 /* Reads a buffer from its beginning. */
 typedef struct SlBufferReader
@@ -26,8 +32,8 @@ typedef struct SlBufferReader
 
 /*
  * A buffer lives in context, which the caller resets at the end of the
- * transaction, its records in memory of their own.  level is the nesting level of the transaction that a record
- * belongs to.
+ * transaction, its records in memory of their own.  level is the nesting level
+ * of the transaction that a record belongs to.
  */
 extern SlBuffer *sl_buffer_create(MemoryContext context);
 
@@ -44,8 +50,11 @@ extern int	sl_buffer_lowest_level(const SlBuffer *buffer);
 extern void sl_buffer_subcommit(SlBuffer *buffer, int level);
 extern void sl_buffer_subabort(SlBuffer *buffer, int level);
 
-/* Move what is in memory to the end of the file. */
-extern void sl_buffer_spill(SlBuffer *buffer, BufFile *file);
+/*
+ * Move what is in memory to the end of the file.  Raises if it cannot be written,
+ * temp_file_limit included; then all is as it was.
+ */
+extern void sl_buffer_spill(SlBuffer *buffer, SlSpillFile *spill);
 
 /*
  * Forget all records; needed before the buffer's context is reset.  At the end
@@ -61,7 +70,7 @@ extern void sl_buffer_release_idle(void);
  * are valid until the next call.
  */
 extern void sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader);
-extern int	sl_buffer_read(SlBufferReader *reader, BufFile *file,
+extern int	sl_buffer_read(SlBufferReader *reader, const SlSpillFile *spill,
 						   SlRecord **records, int max, Size max_bytes);
 
 #endif							/* SL_BUFFER_H */

@@ -81,7 +81,7 @@ static int	npendings = 0;
 static int	max_pendings = 0;
 static SlPending *last_pending = NULL;
 static Size memory = 0;			/* of all buffers */
-static BufFile *spill_file = NULL;
+static SlSpillFile spill_file = {.file = -1};
 static bool appending = false;
 static bool committing = false;
 
@@ -230,27 +230,26 @@ count_memory(void)
 static void
 spill(void)
 {
-	if (spill_file == NULL)
+	if (spill_file.file < 0)
 	{
 		ResourceOwner save_owner = CurrentResourceOwner;
-		MemoryContext old = MemoryContextSwitchTo(pending_context);
 
 		/* not the statement's or the savepoint's: it lives to the end */
 		PrepareTempTablespaces();
 		CurrentResourceOwner = TopTransactionResourceOwner;
 		PG_TRY();
 		{
-			spill_file = BufFileCreateTemp(false);
+			spill_file.file = OpenTemporaryFile(false);
+			spill_file.end = 0;
 		}
 		PG_FINALLY();
 		{
 			CurrentResourceOwner = save_owner;
 		}
 		PG_END_TRY();
-		MemoryContextSwitchTo(old);
 	}
 	for (int i = 0; i < npendings; i++)
-		sl_buffer_spill(pendings[i]->buffer, spill_file);
+		sl_buffer_spill(pendings[i]->buffer, &spill_file);
 	count_memory();
 }
 
@@ -339,7 +338,7 @@ append_pending(SlPending *pending, SlProducedReport report, void *arg)
 	int			n;
 
 	sl_buffer_read_begin(pending->buffer, &reader);
-	while ((n = sl_buffer_read(&reader, spill_file, records, SL_APPEND_RECORDS,
+	while ((n = sl_buffer_read(&reader, &spill_file, records, SL_APPEND_RECORDS,
 							   SL_APPEND_BYTES)) > 0)
 	{
 		last = sl_append(pending->topic, pending->log, pending->claim,
@@ -386,10 +385,10 @@ append_all(SlProducedReport report, void *arg)
 		sl_buffer_clear(pending->buffer);
 	}
 
-	if (spill_file)
+	if (spill_file.file >= 0)
 	{
-		BufFileClose(spill_file);
-		spill_file = NULL;
+		FileClose(spill_file.file);
+		spill_file.file = -1;
 	}
 	count_memory();
 	appending = false;
@@ -431,7 +430,7 @@ forget_transaction(void)
 	max_pendings = 0;
 	last_pending = NULL;
 	memory = 0;
-	spill_file = NULL;			/* closed by the resource owner */
+	spill_file.file = -1;		/* closed by the resource owner */
 	appending = false;
 	committing = false;
 	if (pending_context)
@@ -456,7 +455,7 @@ at_precommit(void)
 		append_all(NULL, NULL);
 		PopActiveSnapshot();
 	}
-	else if (spill_file)
+	else if (spill_file.file >= 0)
 		append_all(NULL, NULL); /* closes it */
 	if (npendings > 0)
 	{
