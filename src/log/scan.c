@@ -35,6 +35,7 @@ typedef struct SlScan
 	SlTopic    *topic;
 	SlLog	   *log;
 	Relation	rel;
+	int64		segment_end;	/* no offset from here on belongs into rel */
 	Snapshot	snapshot;
 	Snapshot	own;			/* NULL unless the transaction has its own */
 	int64		next;			/* next offset that is wanted */
@@ -53,13 +54,32 @@ typedef struct SlPageRecords
 	HeapTupleData tuples[MaxHeapTuplesPerPage];
 } SlPageRecords;
 
+/* What is wrong with a record that is_misplaced() */
 static void
-disorder(SlScan *scan, BlockNumber block, int64 offset)
+report_misplaced(SlScan *scan, BlockNumber block, const SlRecordFixed *record)
 {
-	sl_report_damage(scan->rel, block,
-					 psprintf("It holds offset %lld after %lld.",
-							  (long long) offset,
-							  (long long) scan->previous));
+	char	   *detail;
+
+	if (record->partition != scan->log->key.partition)
+		detail = psprintf("It holds a record of partition %d.",
+						  record->partition);
+	else if (record->record_offset <= scan->previous)
+		detail = psprintf("It holds offset %lld after %lld.",
+						  (long long) record->record_offset,
+						  (long long) scan->previous);
+	else
+		detail = psprintf("It holds offset %lld, the next segment begins at %lld.",
+						  (long long) record->record_offset,
+						  (long long) scan->segment_end);
+	sl_report_damage(scan->rel, block, detail);
+}
+
+static inline bool
+is_misplaced(const SlScan *scan, const SlRecordFixed *record)
+{
+	return record->record_offset <= scan->previous ||
+		record->record_offset >= scan->segment_end ||
+		record->partition != scan->log->key.partition;
 }
 
 /* Find what is to be visited in a page, under its content lock. */
@@ -81,6 +101,7 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 	{
 		HeapTuple	tuple = &records->tuples[records->n];
 		Size		len;
+		SlRecordFixed *record;
 		int64		offset;
 		bool		visible;
 
@@ -90,9 +111,10 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 		tuple->t_data = sl_page_tuple(scan->rel, page, block, lp, &len);
 		if (tuple->t_data == NULL)
 			continue;
-		offset = sl_tuple_fixed(tuple->t_data)->record_offset;
-		if (offset <= scan->previous)
-			disorder(scan, block, offset);
+		record = sl_tuple_fixed(tuple->t_data);
+		if (is_misplaced(scan, record))
+			report_misplaced(scan, block, record);
+		offset = record->record_offset;
 		scan->previous = offset;
 		if (offset < scan->next)
 			continue;
@@ -178,10 +200,9 @@ hint_fits(SlScan *scan, BlockNumber nblocks)
 		first <= scan->next;
 }
 
-/* Scan one segment; segment_end is the base of the next one, or the bound. */
+/* Scan one segment. */
 static bool
-scan_segment(SlScan *scan, const SlSegment *segment, int64 segment_end,
-			 SlScanResult *result)
+scan_segment(SlScan *scan, const SlSegment *segment, SlScanResult *result)
 {
 	BlockNumber nblocks = RelationGetNumberOfBlocks(scan->rel);
 	BlockNumber block;
@@ -191,7 +212,7 @@ scan_segment(SlScan *scan, const SlSegment *segment, int64 segment_end,
 		block = scan->log->hint_block;
 	else
 		block = sl_search_block(scan->rel, nblocks, scan->next, segment->base,
-								segment_end);
+								scan->segment_end);
 	PredicateLockRelation(scan->rel, scan->snapshot);
 
 	scan->previous = segment->base - 1;
@@ -256,10 +277,9 @@ sl_scan(SlTopic *topic, SlLog *log, int64 offset, int64 end,
 		const SlSegment *segment = &log->segments[i];
 
 		scan.rel = sl_log_open_segment(topic, segment);
-		more = scan_segment(&scan, segment,
-							i + 1 < log->nsegments ?
-							log->segments[i + 1].base : PG_INT64_MAX,
-							&result);
+		scan.segment_end = i + 1 < log->nsegments ?
+			log->segments[i + 1].base : PG_INT64_MAX;
+		more = scan_segment(&scan, segment, &result);
 		table_close(scan.rel, AccessShareLock);
 	}
 	*reached = result == SL_SCAN_END ? end : scan.next;

@@ -285,9 +285,7 @@ free_entry(XLogRecPtr *flush)
 		SlPartition *part = &partitions[hand++ % max_partitions];
 		bool		evict;
 
-		/* a wait here would be one for a backend that looks for us */
-		if (!LWLockConditionalAcquire(&part->lock, LW_EXCLUSIVE))
-			continue;
+		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
 		evict = is_unused(part);
 		if (evict && part->last_commit_lsn > flushed)
 		{
