@@ -6,11 +6,18 @@
 SET LOCAL search_path TO pg_catalog, pg_temp;
 
 /*
- * Schemas.  streamlog holds the functions, the views and our own tables;
+ * Schemas, all of them made here and so ours: who owned one that was there before
+ * could put a table of his into the place of one of ours.
+ *
+ * streamlog holds the functions, the views and our own tables;
  * topic holds one table per topic, the object that privileges are granted on;
  * streamlog_segment holds the tables that the records are stored in, which
  * nobody but us needs to name.
  */
+CREATE SCHEMA streamlog;
+REVOKE ALL ON SCHEMA streamlog FROM PUBLIC;
+COMMENT ON SCHEMA streamlog IS 'streamlog: functions and views';
+
 CREATE SCHEMA topic;
 REVOKE ALL ON SCHEMA topic FROM PUBLIC;
 COMMENT ON SCHEMA topic IS 'streamlog: one table per topic; CREATE here allows create_topic()';

@@ -74,7 +74,8 @@ typedef enum SlRunMode
 {
 	SL_RUN,
 	SL_RUN_EACH,
-	SL_RUN_FETCH
+	SL_RUN_FETCH_ID,
+	SL_RUN_FETCH_TEXT
 } SlRunMode;
 
 static void
@@ -102,28 +103,53 @@ execute_each(const char *query, int nargs, Oid *types, Datum *values)
 				0, NULL, NULL);
 }
 
+static void
+execute_one_row(const char *query, int nargs, Oid *types, Datum *values)
+{
+	execute(query, nargs, types, values);
+	if (SPI_processed != 1)
+		elog(ERROR, "\"%s\" returned %llu rows", query,
+			 (unsigned long long) SPI_processed);
+}
+
 static int64
 fetch_id(const char *query, int nargs, Oid *types, Datum *values)
 {
 	bool		isnull;
 
-	execute(query, nargs, types, values);
-	if (SPI_processed != 1)
-		elog(ERROR, "\"%s\" returned %llu rows", query,
-			 (unsigned long long) SPI_processed);
+	execute_one_row(query, nargs, types, values);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 									   SPI_tuptable->tupdesc, 1, &isnull));
 }
 
-static int64
+static char *
+fetch_text(const char *query, int nargs, Oid *types, Datum *values,
+		   MemoryContext context)
+{
+	char	   *value;
+
+	execute_one_row(query, nargs, types, values);
+	value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	return value ? MemoryContextStrdup(context, value) : NULL;
+}
+
+/* What a command returns, in the modes that fetch something */
+typedef union SlRunResult
+{
+	int64		id;
+	char	   *text;
+} SlRunResult;
+
+static SlRunResult
 run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Oid			owner = sl_catalog_owner();
 	Oid			save_user;
 	int			save_context;
 	int			nest;
 	bool		pushed = false;
-	int64		result = 0;
+	SlRunResult result = {0};
 
 	if (!OidIsValid(owner))
 		(void) sl_catalog_oid("topic"); /* raises */
@@ -154,8 +180,11 @@ run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 		case SL_RUN_EACH:
 			execute_each(command, nargs, types, values);
 			break;
-		case SL_RUN_FETCH:
-			result = fetch_id(command, nargs, types, values);
+		case SL_RUN_FETCH_ID:
+			result.id = fetch_id(command, nargs, types, values);
+			break;
+		case SL_RUN_FETCH_TEXT:
+			result.text = fetch_text(command, nargs, types, values, context);
 			break;
 	}
 	SPI_finish();
@@ -182,5 +211,11 @@ sl_catalog_execute_each(const char *query, int nargs, Oid *types, Datum *values)
 int64
 sl_catalog_fetch_id(const char *query, int nargs, Oid *types, Datum *values)
 {
-	return run(SL_RUN_FETCH, query, nargs, types, values);
+	return run(SL_RUN_FETCH_ID, query, nargs, types, values).id;
+}
+
+char *
+sl_catalog_fetch_text(const char *query, int nargs, Oid *types, Datum *values)
+{
+	return run(SL_RUN_FETCH_TEXT, query, nargs, types, values).text;
 }

@@ -21,7 +21,8 @@ extern Oid	sl_catalog_owner(void);
  * makes.  May raise whatever the command raises.
  *
  * execute_each runs a query that returns commands, and then each of these;
- * fetch_id one that returns one bigint.
+ * fetch_id one that returns one bigint, fetch_text one that returns one
+ * text, which is palloc'd, or NULL if it is null.
  */
 extern void sl_catalog_execute(const char *command, int nargs, Oid *types,
 							   Datum *values);
@@ -29,5 +30,7 @@ extern void sl_catalog_execute_each(const char *query, int nargs, Oid *types,
 									Datum *values);
 extern int64 sl_catalog_fetch_id(const char *query, int nargs, Oid *types,
 								 Datum *values);
+extern char *sl_catalog_fetch_text(const char *query, int nargs, Oid *types,
+								   Datum *values);
 
 #endif							/* SL_CATALOG_H */

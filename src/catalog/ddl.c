@@ -27,6 +27,7 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -50,7 +51,7 @@ invalid_name(const char *name, const char *detail)
 			(errcode(ERRCODE_SL_INVALID_TOPIC),
 			 errmsg("invalid topic name \"%s\"", name),
 			 errdetail("%s", detail),
-			 errhint("A name has 1 to %d characters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\", and is not \".\" or \"..\".",
+			 errhint("A name has 1 to %d characters of a-z, A-Z, 0-9, \".\", \"_\" and \"-\", is not \".\" or \"..\", and not one that Kafka uses itself.",
 					 SL_MAX_TOPIC_NAME)));
 }
 
@@ -62,7 +63,7 @@ check_name(const char *name)
 	if (len == 0)
 		invalid_name(name, "It is empty.");
 	if (len > SL_MAX_TOPIC_NAME)
-		invalid_name(pnstrdup(name, 60), psprintf("It has %zu bytes; only its beginning is shown.", len));
+		invalid_name(sl_clip_name(name), psprintf("It has %zu bytes.", len));
 	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		invalid_name(name, "It is reserved.");
 	for (const char *p = name; *p; p++)
@@ -233,7 +234,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	sl_topic_insert(topic_id, name, create_table(name, user), user, partitions,
 					stored);
 	CommandCounterIncrement();
-	add_partitions(sl_topic_open(name, strlen(name), ShareUpdateExclusiveLock,
+	add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
 								 ACL_NO_RIGHTS), 0, partitions);
 	return true;
 }
@@ -241,13 +242,10 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 void
 sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
 {
-	SlTopic    *topic = sl_topic_open(name, strlen(name),
-									  ShareUpdateExclusiveLock, ACL_NO_RIGHTS);
+	SlTopic    *topic = sl_topic_open_owned(name, ShareUpdateExclusiveLock);
 	int32		before = topic->partitions;
-	Jsonb	   *stored;
+	Jsonb	   *stored = sl_topic_config(topic);
 
-	sl_topic_check_owner(topic);
-	stored = sl_topic_config(topic);
 	if (config)
 		stored = sl_config_merge(stored, config);
 	if (partitions != 0)
@@ -264,30 +262,41 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
 	sl_topic_update(topic, partitions != 0 ? partitions : before, stored);
 	CommandCounterIncrement();
 	if (partitions != 0)
-		add_partitions(sl_topic_open(name, strlen(name),
-									 ShareUpdateExclusiveLock, ACL_NO_RIGHTS),
-					   before, partitions);
+		add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
+									 ACL_NO_RIGHTS), before, partitions);
 }
 
-/* Refuse as DROP TABLE would if something of a user's needs the table. */
+/*
+ * Refuse as DROP TABLE would if something of a user's needs the table or, as a
+ * column can, its row type.
+ */
 static void
 check_dependents(SlTopic *topic)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+	char	   *dependents;
 
-	if (sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM pg_catalog.pg_depend d"
-							" WHERE d.refclassid = 'pg_catalog.pg_class'::regclass"
-							" AND d.refobjid = $1 AND d.deptype = 'n'"
-							" AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i"
-							" WHERE d.classid = 'pg_catalog.pg_class'::regclass"
-							" AND i.inhrelid = d.objid AND i.inhparent = $1)",
-							1, types, values) > 0)
+	dependents = sl_catalog_fetch_text("SELECT pg_catalog.string_agg(name, ', ') FROM"
+									   " (SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS name"
+									   " FROM pg_catalog.pg_depend d"
+									   " WHERE d.deptype = 'n' AND (d.refclassid, d.refobjid) IN"
+									   " (SELECT 'pg_catalog.pg_class'::regclass, $1"
+									   " UNION ALL SELECT 'pg_catalog.pg_type'::regclass, t.oid"
+									   " FROM pg_catalog.pg_type r, pg_catalog.pg_type t"
+									   " WHERE r.typrelid = $1 AND t.oid IN (r.oid, r.typarray))"
+									   " AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i"
+									   " WHERE d.classid = 'pg_catalog.pg_class'::regclass"
+									   " AND i.inhrelid = d.objid AND i.inhparent = $1)"
+									   " ORDER BY 1 LIMIT 5) o",
+									   1, types, values);
+	if (dependents)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot drop topic \"%s\" because other objects depend on its table",
 						topic->name),
-				 errhint("Drop the views and functions that use the table %s first.",
+				 errdetail("Among these are: %s.", dependents),
+				 errhint("Drop what uses the table %s or its row type first.",
 						 quote_qualified_identifier(SL_TOPIC_SCHEMA,
 													get_rel_name(topic->relation)))));
 }
@@ -325,18 +334,39 @@ hide_table(SlTopic *topic)
 					   0, NULL, NULL);
 }
 
+/*
+ * Somebody has dropped the table by hand, which only its owner can, who is the
+ * extension's; he can drop what is left of the topic, too.
+ */
+static bool
+drop_without_table(const char *name)
+{
+	int32		topic_id = sl_topic_without_table(name);
+
+	if (topic_id == 0)
+		return false;
+	if (!superuser() && !has_privs_of_role(GetUserId(), sl_catalog_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the table of topic \"%s\" is gone", name),
+				 errhint("The owner of the extension can drop the topic.")));
+	sl_topic_mark_dropped(topic_id);
+	return true;
+}
+
 void
 sl_ddl_drop_topic(const char *name)
 {
-	SlTopic    *topic = sl_topic_open(name, strlen(name), AccessExclusiveLock,
-									  ACL_NO_RIGHTS);
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+	SlTopic    *topic;
 
-	sl_topic_check_owner(topic);
+	if (drop_without_table(name))
+		return;
+	topic = sl_topic_open_owned(name, AccessExclusiveLock);
 	check_dependents(topic);
 	if (is_made_here(topic))
 	{
+		Oid			types[] = {OIDOID};
+		Datum		values[] = {ObjectIdGetDatum(topic->relation)};
 		int32		topic_id = topic->topic_id;
 
 		sl_catalog_execute_each("SELECT pg_catalog.concat('DROP TABLE ', $1::regclass,"
@@ -347,8 +377,12 @@ sl_ddl_drop_topic(const char *name)
 	}
 	else
 	{
+		Oid			relation = topic->relation;
+		int32		topic_id = topic->topic_id;
+
 		hide_table(topic);
-		sl_topic_mark_dropped(topic);
+		sl_topic_mark_dropped(topic_id);
+		CacheInvalidateRelcacheByRelid(relation);
 	}
 	CommandCounterIncrement();
 }

@@ -11,11 +11,14 @@
  * That lock is the one that INSERT or SELECT would take and is kept, as theirs
  * is, to the end of the transaction, so drop_topic() waits for whoever uses the
  * topic.  It belongs to the transaction and not to a savepoint, so that one
- * comparison tells whether we have it.
+ * comparison tells whether we have it.  The strong locks of DDL are the
+ * savepoint's, as they are for ALTER and DROP TABLE.
  *
  * Privileges are those of the topic's table, checked at every call: the user
- * changes in SECURITY DEFINER functions and by SET ROLE.  What was found is
- * remembered for one user until the table or any role changes.
+ * changes in SECURITY DEFINER functions and by SET ROLE.  They are checked before
+ * the lock is asked for, since who has none could else keep out everybody, and
+ * again after it.  What was found is remembered for one user until the table or
+ * any role changes.
  */
 #include "postgres.h"
 
@@ -26,6 +29,7 @@
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -55,6 +59,9 @@ enum
 	Anum_topic_created,
 	Anum_topic_dropped
 };
+
+/* What an error shows of a name that is too long for a topic's, in bytes */
+#define SL_SHOWN_OF_NAME	60
 
 static HTAB *topics = NULL;
 
@@ -200,12 +207,23 @@ lock_for_transaction(SlTopic *topic, LOCKMODE lockmode)
 	PG_END_TRY();
 }
 
+/* A name may have any length, an error message should not. */
+char *
+sl_clip_name(const char *name)
+{
+	int			len = strlen(name);
+
+	if (len <= SL_MAX_TOPIC_NAME)
+		return pstrdup(name);
+	return psprintf("%.*s...", pg_mbcliplen(name, len, SL_SHOWN_OF_NAME), name);
+}
+
 static void
 unknown_topic(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_UNKNOWN_PARTITION),
-			 errmsg("topic \"%s\" does not exist", name),
+			 errmsg("topic \"%s\" does not exist", sl_clip_name(name)),
 			 errhint("The view \"topics\" lists the topics; create_topic() makes one.")));
 }
 
@@ -237,32 +255,40 @@ enter(const char *name, int len)
 	return topic;
 }
 
-static void
+/*
+ * Raise unless the current user has one of the privileges; false if the topic's
+ * table is gone.
+ */
+static bool
 check_privilege(SlTopic *topic, AclMode acl)
 {
 	Oid			user = GetUserId();
-
-	if (topic->allowed_user == user && topic->allowed_epoch == role_epoch &&
-		(topic->allowed & acl) == acl)
-		return;
-
-	if (pg_class_aclcheck(topic->relation, user, acl) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE,
-					   psprintf("%s.%s", SL_TOPIC_SCHEMA,
-								get_rel_name(topic->relation)));
+	bool		is_missing = false;
 
 	if (topic->allowed_user != user || topic->allowed_epoch != role_epoch)
 		topic->allowed = ACL_NO_RIGHTS;
 	topic->allowed_user = user;
 	topic->allowed_epoch = role_epoch;
-	topic->allowed |= acl;
-}
+	if (topic->allowed & acl)
+		return true;
 
-void
-sl_topic_check_visible(SlTopic *topic)
-{
-	if (pg_class_aclcheck(topic->relation, GetUserId(), ACL_INSERT) != ACLCHECK_OK)
-		check_privilege(topic, ACL_SELECT);
+	for (AclMode bit = ACL_INSERT; bit <= ACL_SELECT; bit <<= 1)
+		if ((acl & bit) &&
+			pg_class_aclcheck_ext(topic->relation, user, bit,
+								  &is_missing) == ACLCHECK_OK)
+			topic->allowed |= bit;
+	if (is_missing)
+		return false;
+	if (!(topic->allowed & acl))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for topic \"%s\"", topic->name),
+				 errhint("Its owner has to GRANT %s ON %s TO %s.",
+						 acl == ACL_INSERT ? "INSERT" : "SELECT",
+						 quote_qualified_identifier(SL_TOPIC_SCHEMA,
+													get_rel_name(topic->relation)),
+						 quote_identifier(GetUserNameFromId(user, false)))));
+	return true;
 }
 
 SlTopic *
@@ -282,15 +308,66 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
 			topic->valid = false;
 			unknown_topic(topic->name);
 		}
+		/* who has no right to it may not lock it */
+		if (acl != ACL_NO_RIGHTS && !check_privilege(topic, acl))
+		{
+			topic->valid = false;
+			continue;
+		}
 		lock_for_transaction(topic, lockmode);
 		topic->locked = topic->locked_in == MyProc->lxid ?
 			Max(topic->locked, lockmode) : lockmode;
 		topic->locked_in = MyProc->lxid;
 	}
 	if (acl != ACL_NO_RIGHTS)
-		check_privilege(topic, acl);
+		(void) check_privilege(topic, acl);
 	last_topic = topic;
 	return topic;
+}
+
+/*
+ * The owner is a role by name, so that a dump can be restored where the role is
+ * missing.  He counts as owner only while he holds what the owner of a topic is
+ * granted: else whoever is given the name of a role that is gone would own its
+ * topics.
+ */
+static void
+check_owner(SlTopic *topic)
+{
+	Oid			owner = get_role_oid(NameStr(topic->owner), true);
+	AclMode		held = ACL_GRANT_OPTION_FOR(ACL_INSERT | ACL_SELECT);
+
+	if (superuser() || has_privs_of_role(GetUserId(), topic->table_owner))
+		return;
+	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner) &&
+		pg_class_aclmask(topic->relation, owner, held, ACLMASK_ALL) == held)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("must be owner of topic \"%s\"", topic->name),
+			 errdetail("Its owner is \"%s\".", NameStr(topic->owner))));
+}
+
+SlTopic *
+sl_topic_open_owned(const char *name, LOCKMODE lockmode)
+{
+	for (;;)
+	{
+		SlTopic    *topic = enter(name, strlen(name));
+		Oid			relation;
+
+		if (!topic->valid && !load(topic))
+		{
+			topic->valid = false;
+			unknown_topic(topic->name);
+		}
+		check_owner(topic);
+		relation = topic->relation;
+		LockRelationOid(relation, lockmode);
+		if (topic->valid)
+			return topic;
+		UnlockRelationOid(relation, lockmode);	/* changed while we waited */
+	}
 }
 
 SlTopic *
@@ -338,27 +415,21 @@ sl_topic_exists(const char *name)
 	return found;
 }
 
-/*
- * The owner is a role by name, so that a dump can be restored where the role is
- * missing.  He counts as owner only while he holds what the owner of a topic is
- * granted: else whoever is given the name of a role that is gone would own its
- * topics.
- */
-void
-sl_topic_check_owner(SlTopic *topic)
+int32
+sl_topic_without_table(const char *name)
 {
-	Oid			owner = get_role_oid(NameStr(topic->owner), true);
-	AclMode		held = ACL_GRANT_OPTION_FOR(ACL_INSERT | ACL_SELECT);
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	HeapTuple	tuple = find_row(rel, name, InvalidOid);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int32		topic_id = 0;
+	bool		isnull;
 
-	if (superuser() || has_privs_of_role(GetUserId(), topic->table_owner))
-		return;
-	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner) &&
-		pg_class_aclmask(topic->relation, owner, held, ACLMASK_ALL) == held)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("must be owner of topic \"%s\"", topic->name),
-			 errdetail("Its owner is \"%s\".", NameStr(topic->owner))));
+	if (tuple &&
+		get_rel_relkind(DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation,
+													  desc, &isnull))) == '\0')
+		topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+	table_close(rel, AccessShareLock);
+	return topic_id;
 }
 
 Jsonb *
@@ -421,14 +492,13 @@ sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config)
 }
 
 void
-sl_topic_mark_dropped(SlTopic *topic)
+sl_topic_mark_dropped(int32 topic_id)
 {
 	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(topic->topic_id)};
+	Datum		values[] = {Int32GetDatum(topic_id)};
 
 	sl_catalog_execute("UPDATE streamlog.topic SET dropped = true WHERE topic_id = $1",
 					   lengthof(types), types, values);
-	CacheInvalidateRelcacheByRelid(topic->relation);
 }
 
 void

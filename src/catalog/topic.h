@@ -42,13 +42,16 @@ typedef struct SlTopic
 extern void sl_topic_init(void);
 
 /*
- * Find a topic, lock its table for the rest of the transaction and check that
- * the current user has the privilege (ACL_INSERT, ACL_SELECT, or ACL_NO_RIGHTS
- * for no check).  Raises if there is no such topic.  The struct lives as long
- * as the backend; what it says is true while the lock is held.
+ * Find a topic, check that the current user has one of the privileges
+ * (ACL_INSERT, ACL_SELECT; ACL_NO_RIGHTS for no check) and lock its table for the
+ * rest of the transaction.  Raises if there is no such topic.  The struct lives
+ * as long as the backend; what it says is true while the lock is held.
  */
 extern SlTopic *sl_topic_open(const char *name, int len, LOCKMODE lockmode,
 							  AclMode acl);
+
+/* The same for its owner, with a lock that a rollback to a savepoint releases. */
+extern SlTopic *sl_topic_open_owned(const char *name, LOCKMODE lockmode);
 
 /* The same by the topic's table; NULL if that is no longer a topic. */
 extern SlTopic *sl_topic_find_by_relation(Oid relation);
@@ -56,11 +59,11 @@ extern SlTopic *sl_topic_find_by_relation(Oid relation);
 /* Does a topic of this name exist?  No lock, no privilege. */
 extern bool sl_topic_exists(const char *name);
 
-/* Raise unless the current user may read the topic or produce to it. */
-extern void sl_topic_check_visible(SlTopic *topic);
+/* The id of a topic whose table was dropped by hand; 0 if that is not so. */
+extern int32 sl_topic_without_table(const char *name);
 
-/* Raise unless the current user owns the topic. */
-extern void sl_topic_check_owner(SlTopic *topic);
+/* A name as an error shows it, palloc'd: only the beginning of one too long */
+extern char *sl_clip_name(const char *name);
 
 /*
  * The row's other columns and its changes; the caller holds a lock on the
@@ -70,7 +73,7 @@ extern Jsonb *sl_topic_config(SlTopic *topic);
 extern void sl_topic_insert(int32 topic_id, const char *name, Oid relation,
 							Oid owner, int32 partitions, Jsonb *config);
 extern void sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config);
-extern void sl_topic_mark_dropped(SlTopic *topic);
+extern void sl_topic_mark_dropped(int32 topic_id);
 extern void sl_topic_delete(int32 topic_id);
 extern int32 sl_topic_new_id(void);
 

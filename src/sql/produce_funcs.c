@@ -310,8 +310,7 @@ streamlog_partition_for(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		null_argument("partition_for()", "topic");
-	topic = open_topic_arg(fcinfo, AccessShareLock, ACL_NO_RIGHTS);
-	sl_topic_check_visible(topic);
+	topic = open_topic_arg(fcinfo, AccessShareLock, ACL_SELECT | ACL_INSERT);
 	if (PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	key = sl_convert(&site->key, PG_GETARG_DATUM(1));

@@ -24,12 +24,15 @@ PG_FUNCTION_INFO_V1(streamlog_partition_end);
 PG_FUNCTION_INFO_V1(streamlog_worker_states);
 PG_FUNCTION_INFO_V1(streamlog_undecided_states);
 
+/* Not, for one, a topic that another transaction has made and not committed. */
 static bool
 may_see(Oid relation)
 {
+	bool		is_missing = false;
+
 	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
-		pg_class_aclcheck(relation, GetUserId(),
-						  ACL_SELECT | ACL_INSERT) == ACLCHECK_OK;
+		pg_class_aclcheck_ext(relation, GetUserId(), ACL_SELECT | ACL_INSERT,
+							  &is_missing) == ACLCHECK_OK;
 }
 
 /* partition_end(relation, partition) */

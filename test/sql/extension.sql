@@ -26,8 +26,14 @@ SELECT produce('leftover', 'k', 'v3');
 SET client_min_messages = warning;
 DROP EXTENSION streamlog CASCADE;
 RESET client_min_messages;
-SELECT nspname FROM pg_namespace WHERE nspname IN ('topic', 'streamlog_segment') ORDER BY 1;
+SELECT nspname FROM pg_namespace WHERE nspname IN ('streamlog', 'topic', 'streamlog_segment') ORDER BY 1;
 SELECT produce('leftover', 'k', 'v');
+
+-- never in a schema of another's, who could put his tables where ours belong
+CREATE SCHEMA streamlog;
+CREATE EXTENSION streamlog;
+CREATE EXTENSION streamlog SCHEMA streamlog;
+DROP SCHEMA streamlog;
 
 -- made again, in the same session: nothing of the old one is remembered,
 -- although topics get the same ids

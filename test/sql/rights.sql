@@ -122,6 +122,52 @@ SELECT drop_topic('under_evil');
 SET search_path = public, streamlog;
 DROP SCHEMA regress_streamlog_evil CASCADE;
 
+-- Who may not do a thing does not get the lock for it either; a lock of DDL goes with
+-- the savepoint.  Mutation: sl_topic_open() and sl_topic_open_owned() look at rights
+-- after the lock only.
+CREATE VIEW locks_on_ours AS SELECT mode FROM pg_locks
+WHERE relation = to_regclass('topic.ours') AND pid = pg_backend_pid();
+GRANT SELECT ON locks_on_ours TO PUBLIC;
+CREATE PROCEDURE attempts() LANGUAGE plpgsql AS $$
+DECLARE
+	attempt text;
+BEGIN
+	FOREACH attempt IN ARRAY ARRAY['drop_topic(''ours'')', 'alter_topic(''ours'', 100)', 'partition_for(''ours'', ''k'')',
+		'produce(''ours'', ''k'', ''v'')', 'fetch_records(''ours'', 0, 0)', 'check_topic(''ours'')'] LOOP
+		BEGIN
+			EXECUTE 'SELECT ' || attempt;
+			RAISE NOTICE '%: allowed', attempt;
+		EXCEPTION WHEN insufficient_privilege THEN
+			RAISE NOTICE '%: refused', attempt;
+		END;
+	END LOOP;
+END $$;
+BEGIN;
+SET LOCAL ROLE regress_streamlog_nobody;
+CALL attempts();
+SELECT mode FROM locks_on_ours;
+ROLLBACK;
+BEGIN;
+SAVEPOINT s;
+SET LOCAL ROLE regress_streamlog_owner;
+SELECT drop_topic('ours');
+ROLLBACK TO s;
+SELECT mode FROM locks_on_ours WHERE mode <> 'AccessShareLock';
+SELECT end_offset('ours', 0) > 0 AS is_there;
+COMMIT;
+DROP VIEW locks_on_ours;
+DROP PROCEDURE attempts;
+
+-- a column of another's keeps the topic, and drop_topic() says so before it is late
+GRANT CREATE ON SCHEMA public TO regress_streamlog_nobody;
+SET ROLE regress_streamlog_nobody;
+CREATE TABLE public.has_a_record (r topic.ours, list topic.ours[]);
+SET ROLE regress_streamlog_owner;
+SELECT drop_topic('ours');
+RESET ROLE;
+DROP TABLE public.has_a_record;
+REVOKE CREATE ON SCHEMA public FROM regress_streamlog_nobody;
+
 -- a member of the owner is one; who has lost what the owner is granted is not
 SET ROLE regress_streamlog_member;
 SELECT alter_topic('ours', 2);

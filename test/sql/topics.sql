@@ -253,3 +253,23 @@ ROLLBACK;
 
 SELECT count(drop_topic(topic)) AS dropped FROM topics;
 SELECT count(*) FROM topics;
+
+--
+-- A topic whose table somebody has dropped
+--
+SELECT create_topic('gone', 2);
+SELECT produce('gone', 'k', 'v');
+SET client_min_messages = warning;
+DROP TABLE topic.gone CASCADE;
+RESET client_min_messages;
+SELECT produce('gone', 'k', 'v');
+SELECT create_topic('gone');
+CREATE ROLE regress_streamlog_nobody;
+SET ROLE regress_streamlog_nobody;
+SELECT drop_topic('gone');
+RESET ROLE;
+DROP ROLE regress_streamlog_nobody;
+SELECT drop_topic('gone');
+SELECT create_topic('gone');
+SELECT produce('gone', 'k', 'new');
+SELECT drop_topic('gone');
