@@ -114,6 +114,7 @@ COMMENT ON TABLE streamlog.segment IS 'which offsets of a partition are in which
 CREATE TABLE streamlog.segment_time (
 	relation pg_catalog.oid NOT NULL,
 	chunk pg_catalog.int4 NOT NULL,
+	file pg_catalog.oid NOT NULL,
 	min_timestamp pg_catalog.timestamptz NOT NULL,
 	max_timestamp pg_catalog.timestamptz NOT NULL,
 	PRIMARY KEY (relation, chunk)

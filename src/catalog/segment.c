@@ -248,6 +248,12 @@ sl_segment_has_columns(const SlTopic *topic, TupleDesc desc)
 }
 
 bool
+sl_segment_is_filled_up(Relation rel)
+{
+	return RelationGetFillFactor(rel, HEAP_DEFAULT_FILLFACTOR) == 100;
+}
+
+bool
 sl_segment_has_index(Relation rel)
 {
 	/* the flag outlives a DROP INDEX */
@@ -266,12 +272,13 @@ sl_segment_open(const SlTopic *topic, Oid relation, LOCKMODE lockmode)
 		rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT ||
 		rel->rd_rel->relowner != topic->table_owner ||
 		sl_segment_has_index(rel) ||
+		!sl_segment_is_filled_up(rel) ||
 		!sl_segment_has_columns(topic, RelationGetDescr(rel)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table \"%s\" is not fit to be a segment of topic \"%s\"",
 						RelationGetRelationName(rel), topic->name),
-				 errdetail("A segment is a heap table of the extension's owner, with the columns of a record and without an index."),
+				 errdetail("A segment is a heap table of the extension's owner, with the columns of a record, without an index, and with a fillfactor of 100."),
 				 errhint("Undo what was changed on it, and run check_topic('%s').",
 						 topic->name)));
 	return rel;

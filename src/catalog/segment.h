@@ -71,6 +71,9 @@ extern void sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
 extern bool sl_segment_has_columns(const SlTopic *topic, TupleDesc desc);
 extern bool sl_segment_has_index(Relation rel);
 
+/* Does the heap leave no room in its pages, as an append expects of it? */
+extern bool sl_segment_is_filled_up(Relation rel);
+
 /*
  * Open a segment's table and check that it is fit to be appended to or read
  * past the executor: a heap of ours without an index.  NULL if it is gone.

@@ -20,6 +20,7 @@ enum
 {
 	Anum_time_relation = 1,
 	Anum_time_chunk,
+	Anum_time_file,
 	Anum_time_min,
 	Anum_time_max
 };
@@ -45,6 +46,7 @@ sl_chunk_time_get(Oid relation, int32 chunk, SlChunkTime *row)
 		bool		isnull;
 
 		row->chunk = DatumGetInt32(heap_getattr(tuple, Anum_time_chunk, desc, &isnull));
+		row->file = DatumGetObjectId(heap_getattr(tuple, Anum_time_file, desc, &isnull));
 		row->min_timestamp = DatumGetTimestampTz(heap_getattr(tuple, Anum_time_min, desc, &isnull));
 		row->max_timestamp = DatumGetTimestampTz(heap_getattr(tuple, Anum_time_max, desc, &isnull));
 	}
@@ -57,15 +59,16 @@ sl_chunk_time_get(Oid relation, int32 chunk, SlChunkTime *row)
 void
 sl_chunk_time_insert(Oid relation, const SlChunkTime *row)
 {
-	Oid			types[] = {OIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Oid			types[] = {OIDOID, INT4OID, OIDOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(relation),
 		Int32GetDatum(row->chunk),
+		ObjectIdGetDatum(row->file),
 		TimestampTzGetDatum(row->min_timestamp),
 		TimestampTzGetDatum(row->max_timestamp)
 	};
 
-	sl_catalog_execute("INSERT INTO streamlog.segment_time VALUES ($1, $2, $3, $4)"
+	sl_catalog_execute("INSERT INTO streamlog.segment_time VALUES ($1, $2, $3, $4, $5)"
 					   " ON CONFLICT DO NOTHING",
 					   lengthof(types), types, values);
 }

@@ -10,6 +10,7 @@
 typedef struct SlChunkTime
 {
 	int32		chunk;
+	Oid			file;			/* of the table when it was indexed */
 	TimestampTz min_timestamp;	/* from the segment's beginning */
 	TimestampTz max_timestamp;
 } SlChunkTime;

@@ -306,6 +306,7 @@ begin_next_block(SlAppend *append, SlRecord **records, int n)
 		sl_smgr_zeroextend(RelationGetSmgr(append->rel), append->nblocks, blocks);
 		UnlockRelationForExtension(append->rel, ExclusiveLock);
 		append->nblocks += blocks;
+		SL_WAITPOINT("append-extended");
 	}
 
 	/* not read, for there is nothing in it */

@@ -121,7 +121,7 @@ check_toasted(SlCheck *check, HeapTuple tuple, BlockNumber block,
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TO_CATEGORY(ERRCODE_DATA_CORRUPTED))
 			ReThrowError(error);
 		report(check, "block %u item %u: a value cannot be read: %s",
 			   block, lp, error->message);
@@ -142,8 +142,7 @@ check_item(SlCheck *check, Page page, BlockNumber block, OffsetNumber lp,
 	SlRecordFixed *fixed;
 	int32		partition;
 
-	if (ItemIdGetLength(item) < SL_HOFF + SL_FIXED_SIZE ||
-		header->t_hoff != SL_HOFF)
+	if (!sl_is_record(item, header))
 	{
 		report(check, "block %u item %u: not a record", block, lp);
 		return;
@@ -238,6 +237,8 @@ check_table(SlCheck *check, SlTopic *topic)
 		report(check, "the table belongs to another role than the topic's");
 	if (sl_segment_has_index(rel))
 		report(check, "the table has an index");
+	if (!sl_segment_is_filled_up(rel))
+		report(check, "the table has a fillfactor other than 100");
 	if (!typeInheritsFrom(rel->rd_rel->reltype, get_rel_type_id(topic->relation)))
 		report(check, "the table does not inherit from the topic's table, which does not show its records");
 	return true;

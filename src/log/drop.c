@@ -111,9 +111,11 @@ drop_some(const SlTopicEntry *topic)
 		if (children != NIL ||
 			!ConditionalLockRelationOid(topic->relation, AccessExclusiveLock))
 			return SL_DROP_BUSY;
+	}
+	/* once more, since now it stays as it is */
+	if (get_rel_name(topic->relation) != NULL)
 		sl_catalog_execute(psprintf("DROP TABLE %s", qualified_name(topic->relation)),
 						   0, NULL, NULL);
-	}
 	sl_topic_delete(topic->topic_id);
 	return SL_DROP_ALL;
 }

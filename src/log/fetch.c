@@ -112,14 +112,32 @@ put_tuple(SlFetch *fetch, HeapTuple tuple)
 	tuplestore_puttuple(fetch->store, &row);
 }
 
-/* The same for a record with values out of line, which have to be fetched. */
+/*
+ * The size of a record with its values that are out of line, as they are stored.
+ */
 static Size
+full_size(Relation rel, HeapTuple tuple)
+{
+	Size		size = tuple->t_len;
+
+	for (int att = SL_ATT_KEY; att <= SL_SEGMENT_ATTS; att++)
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, att, RelationGetDescr(rel), &isnull);
+
+		if (!isnull && VARATT_IS_EXTERNAL(DatumGetPointer(value)))
+			size += toast_datum_size(value);
+	}
+	return size;
+}
+
+/* The same as put_tuple() with such values, which have to be fetched. */
+static void
 put_toasted(SlFetch *fetch, Relation rel, HeapTuple tuple)
 {
 	Datum		values[SL_RECORD_ATTS];
 	bool		nulls[SL_RECORD_ATTS];
 	HeapTuple	row;
-	Size		len;
 	MemoryContext old = MemoryContextSwitchTo(fetch->row_context);
 
 	heap_deform_tuple(tuple, RelationGetDescr(rel), values, nulls);
@@ -129,33 +147,31 @@ put_toasted(SlFetch *fetch, Relation rel, HeapTuple tuple)
 	values[SL_ATT_TOPIC - 1] = PointerGetDatum(fetch->topic);
 	nulls[SL_ATT_TOPIC - 1] = false;
 	row = heap_form_tuple(fetch->desc, values, nulls);
-	len = row->t_len;
 	MemoryContextSwitchTo(old);
 
 	tuplestore_puttuple(fetch->store, row);
 	MemoryContextReset(fetch->row_context);
 	fetch->image = NULL;
 	fetch->image_size = 0;
-	return len;
 }
 
 static bool
 fetch_visitor(void *arg, Relation rel, HeapTuple tuple)
 {
 	SlFetch    *fetch = arg;
+	bool		toasted = HeapTupleHasExternal(tuple);
+	Size		size = toasted ? full_size(rel, tuple) : tuple->t_len;
 
 	if (fetch->records > 0 &&
 		(fetch->records >= fetch->limits->max_records ||
-		 fetch->bytes + tuple->t_len > fetch->limits->max_bytes))
+		 fetch->bytes + size > fetch->limits->max_bytes))
 		return false;
 
-	if (HeapTupleHasExternal(tuple))
-		fetch->bytes += put_toasted(fetch, rel, tuple);
+	if (toasted)
+		put_toasted(fetch, rel, tuple);
 	else
-	{
 		put_tuple(fetch, tuple);
-		fetch->bytes += tuple->t_len;
-	}
+	fetch->bytes += size;
 	fetch->records++;
 	return true;
 }
@@ -363,13 +379,10 @@ static int64
 first_offset_for_time(SlTopic *topic, const SlSegment *segment,
 					  TimestampTz time)
 {
-	BlockNumber block = sl_timeindex_block(segment->relation, time);
-	Relation	rel;
+	Relation	rel = sl_log_open_segment(topic, segment);
+	BlockNumber block = sl_timeindex_block(rel, time);
 	int64		offset = segment->base;
 
-	if (block == 0)
-		return segment->base;
-	rel = sl_log_open_segment(topic, segment);
 	while (block > 0 && (block >= RelationGetNumberOfBlocks(rel) ||
 						 !sl_block_first_offset(rel, block, &offset)))
 		block--;

@@ -3,7 +3,8 @@
  *		A record on its way into the transaction's buffer.
  *
  * A record's size, which max.message.bytes bounds, is that of its key, its value
- * and its headers' keys and values, as they were given.
+ * and its headers' keys and values, as they were given, and SL_HEADER_OVERHEAD
+ * for each header: else there could be any number of empty ones.
  *
  * Large values are compressed here, before any lock is taken; the toaster, which
  * runs under the append lock, leaves them alone.
@@ -27,7 +28,10 @@
 #include "log/record.h"
 #include "log/transaction.h"
 
-/* Larger values are compressed */
+/* What is counted for a header beside its key and value, as stored */
+#define SL_HEADER_OVERHEAD	32
+
+/* Larger values and headers are compressed */
 #define SL_COMPRESS_ABOVE	1024
 
 #ifdef USE_LZ4
@@ -77,6 +81,7 @@ sl_produce_headers(Datum headers, Size *size)
 
 		if (isnull)
 			invalid_headers("a header must not be null");
+		*size += SL_HEADER_OVERHEAD;
 		header = DatumGetHeapTupleHeader(element);
 		*size += attribute_size(header, 1, &isnull);
 		if (isnull)
@@ -184,7 +189,7 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 	parts.partition = route(topic, args);
 	parts.key = args->key;
 	parts.value = compress(args->value);
-	parts.headers = args->headers;
+	parts.headers = compress(args->headers);
 
 	len = sl_record_tuple_len(&parts);
 	record = sl_transaction_add(topic, parts.partition, len);
@@ -193,4 +198,6 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 
 	if (parts.value != args->value)
 		pfree(parts.value);
+	if (parts.headers != args->headers)
+		pfree(parts.headers);
 }

@@ -96,6 +96,9 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	max = PageIsNew(page) ? InvalidOffsetNumber : PageGetMaxOffsetNumber(page);
+	if (max > MaxHeapTuplesPerPage)
+		sl_report_damage(scan->rel, block,
+						 psprintf("It has %u line pointers.", max));
 	all_visible = PageIsAllVisible(page) && !scan->snapshot->takenDuringRecovery;
 	for (OffsetNumber lp = FirstOffsetNumber; lp <= max; lp++)
 	{

@@ -35,6 +35,14 @@ sl_report_damage(Relation rel, BlockNumber block, const char *detail)
 			 errhint("Run check_topic() on the topic to see what is affected.")));
 }
 
+bool
+sl_is_record(ItemId item, HeapTupleHeader tuple)
+{
+	return ItemIdGetLength(item) >= SL_HOFF + SL_FIXED_SIZE &&
+		ItemIdGetOffset(item) + ItemIdGetLength(item) <= BLCKSZ &&
+		tuple->t_hoff == SL_HOFF;
+}
+
 HeapTupleHeader
 sl_page_tuple(Relation rel, Page page, BlockNumber block, OffsetNumber lp,
 			  Size *len)
@@ -45,8 +53,7 @@ sl_page_tuple(Relation rel, Page page, BlockNumber block, OffsetNumber lp,
 	if (!ItemIdIsNormal(item))
 		return NULL;
 	tuple = (HeapTupleHeader) PageGetItem(page, item);
-	if (ItemIdGetLength(item) < SL_HOFF + SL_FIXED_SIZE ||
-		tuple->t_hoff != SL_HOFF)
+	if (!sl_is_record(item, tuple))
 		sl_report_damage(rel, block,
 						 psprintf("Item %u is not a record.", lp));
 	if (len)
@@ -157,6 +164,7 @@ sl_search_block(Relation rel, BlockNumber nblocks, int64 offset, int64 base,
 	{
 		int64		first;
 
+		CHECK_FOR_INTERRUPTS();
 		if (sl_block_first_offset(rel, high - 1, &first))
 		{
 			if (first <= low_first || first >= end)

@@ -11,6 +11,9 @@
 
 #include "log/record.h"
 
+/* Can what a line pointer with storage leads to be a record? */
+extern bool sl_is_record(ItemId item, HeapTupleHeader tuple);
+
 /*
  * The tuple at a line pointer of a page of a segment, NULL if the pointer has
  * no storage.  The buffer's content lock is held.  Raises DATA_CORRUPTED if

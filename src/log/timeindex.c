@@ -7,12 +7,17 @@
  * the first MB that can hold a record as late as wanted; from there on the
  * records themselves are looked at.
  *
- * The worker indexes a chunk once it is full, that is, once there is a block
- * behind it: no append goes back to it.  It takes in every tuple, decided or
- * not, visible or not: too large a timestamp only makes a search begin too
- * early.  So the index is always right as far as it goes, also after a crash,
- * and may lag or be missing at will.  Once a segment is sealed and indexed to its
- * end, its row gets its smallest and largest timestamp.
+ * The worker indexes a chunk once it is full.  How far the file is full it reads
+ * under the append lock: an append adds many empty blocks and then fills them, but
+ * between two of them nothing before the last block is ever written to again.  It
+ * takes in every tuple, decided or not, visible or not: too large a timestamp
+ * only makes a search begin too early.  So the index is always right as far as it
+ * goes, also after a crash, and may lag or be missing at will.  Once a segment is
+ * sealed and indexed to its end, its row gets its smallest and largest timestamp.
+ *
+ * VACUUM FULL moves records to other blocks, so a row tells of which file it is:
+ * one of another counts as missing.  A sealed segment that is rewritten is not
+ * indexed again, and searched from its beginning.
  *
  * To find what to do the worker looks at all segments, but not often; what it
  * has found complete it remembers.  Each segment is dealt with in a transaction
@@ -29,8 +34,11 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
+#include "base/waitpoint.h"
 #include "catalog/segment_time.h"
 #include "catalog/worklist.h"
+#include "log/append.h"
 #include "log/search.h"
 #include "log/timeindex.h"
 #include "shmem/workers.h"
@@ -59,14 +67,22 @@ static TimestampTz looked = 0;
 /* Tables of segments that are indexed to their end */
 static HTAB *complete = NULL;
 
+/* The row of one chunk, or (chunk -1) of the last one */
+static bool
+get_row(Relation rel, int32 chunk, SlChunkTime *row)
+{
+	return sl_chunk_time_get(RelationGetRelid(rel), chunk, row) &&
+		(row->file == sl_relation_file(rel) || SL_MUTANT("any-file"));
+}
+
 BlockNumber
-sl_timeindex_block(Oid relation, TimestampTz time)
+sl_timeindex_block(Relation rel, TimestampTz time)
 {
 	SlChunkTime row;
 	int32		low = -1;		/* all before it is too old */
 	int32		high;
 
-	if (!sl_chunk_time_get(relation, -1, &row))
+	if (!get_row(rel, -1, &row))
 		return 0;
 	if (row.max_timestamp < time)
 		return (BlockNumber) (row.chunk + 1) * SL_CHUNK_BLOCKS;
@@ -76,7 +92,7 @@ sl_timeindex_block(Oid relation, TimestampTz time)
 	{
 		int32		middle = low + (high - low) / 2;
 
-		if (!sl_chunk_time_get(relation, middle, &row))
+		if (!get_row(rel, middle, &row))
 			return 0;			/* a hole: somebody has been at the table */
 		if (row.max_timestamp < time)
 			low = middle;
@@ -110,17 +126,33 @@ add_block(Relation rel, BlockNumber block, SlChunkTime *times)
 	UnlockReleaseBuffer(buffer);
 }
 
+/* How many blocks there are, of which only the last is still written to */
+static BlockNumber
+settled_blocks(SlTimeWork *item, Relation rel)
+{
+	BlockNumber nblocks;
+
+	if (item->segment.sealed || SL_MUTANT("index-while-filled"))
+		return RelationGetNumberOfBlocks(rel);
+	sl_append_lock(item->topic, item->partition);
+	nblocks = RelationGetNumberOfBlocks(rel);
+	sl_append_unlock(item->topic, item->partition);
+	return nblocks;
+}
+
 /* Index what is full and not indexed; true if that is all of the segment. */
 static bool
 index_segment(SlTimeWork *item, Relation rel)
 {
-	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
+	BlockNumber nblocks = settled_blocks(item, rel);
 	SlChunkTime times;
 	BlockNumber block;
 
-	if (!sl_chunk_time_get(RelationGetRelid(rel), -1, &times))
+	if (!get_row(rel, -1, &times))
 	{
+		sl_chunk_time_delete(RelationGetRelid(rel));	/* of another file */
 		times.chunk = -1;
+		times.file = sl_relation_file(rel);
 		times.min_timestamp = PG_INT64_MAX;
 		times.max_timestamp = PG_INT64_MIN;
 	}

@@ -119,10 +119,20 @@ handle_timeout(void)
 	SetLatch(MyLatch);
 }
 
+/* Only who has appended holds back anybody. */
+static bool
+holds_back_readers(void)
+{
+	for (int i = 0; i < npendings; i++)
+		if (pendings[i]->claim)
+			return true;
+	return false;
+}
+
 static void
 enable_producer_timeout(void)
 {
-	if (timeout_enabled || producer_timeout == 0)
+	if (timeout_enabled || producer_timeout == 0 || !holds_back_readers())
 		return;
 	if (!timeout_registered)
 		timeout_id = RegisterTimeout(USER_TIMEOUT, handle_timeout);
@@ -464,6 +474,9 @@ at_precommit(void)
 		SL_WAITPOINT("precommit-appended");
 	}
 	committing = true;
+
+	/* the commit itself may take as long as a synchronous standby does */
+	disable_producer_timeout();
 }
 
 static void

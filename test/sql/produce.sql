@@ -201,8 +201,8 @@ SELECT produce('bounded', NULL, repeat('x', 1000));
 SELECT produce('bounded', repeat('x', 1000), NULL);
 SELECT produce('bounded', NULL, repeat('x', 1001));
 SELECT produce('bounded', repeat('x', 1001), NULL);
-SELECT produce('bounded', 'key', repeat('x', 987), ARRAY[('head', '\x010203')::header, ('end', NULL)::header]);
-SELECT produce('bounded', 'key', repeat('x', 988), ARRAY[('head', '\x010203')::header, ('end', NULL)::header]);
+SELECT produce('bounded', 'key', repeat('x', 923), ARRAY[('head', '\x010203')::header, ('end', NULL)::header]);
+SELECT produce('bounded', 'key', repeat('x', 924), ARRAY[('head', '\x010203')::header, ('end', NULL)::header]);
 -- what compresses well is as large as it is
 SELECT produce('bounded', NULL, repeat('x', 100000));
 -- characters are counted as bytes

@@ -144,11 +144,11 @@ SELECT produce('limited', filled(5000, true, 2), NULL);
 SELECT produce('limited', filled(5001, true, 2), NULL);
 SELECT produce('limited', filled(2500, true, 2), filled(2500, true, 3));
 SELECT produce('limited', filled(2500, true, 2), filled(2501, true, 3));
--- header keys and values count, a null value is nothing
-SELECT produce('limited', 'key', filled(4989, true, 3), ARRAY[('four', '\x00ff'), ('ab', NULL)]::header[]);
-SELECT produce('limited', 'key', filled(4990, true, 3), ARRAY[('four', '\x00ff'), ('ab', NULL)]::header[]);
-SELECT produce('limited', NULL, NULL, ARRAY[('four', filled(4996, true, 4))]::header[]);
-SELECT produce('limited', NULL, NULL, ARRAY[('four', filled(4997, true, 4))]::header[]);
+-- header keys and values count, and 32 bytes for each header; a null value is nothing
+SELECT produce('limited', 'key', filled(4925, true, 3), ARRAY[('four', '\x00ff'), ('ab', NULL)]::header[]);
+SELECT produce('limited', 'key', filled(4926, true, 3), ARRAY[('four', '\x00ff'), ('ab', NULL)]::header[]);
+SELECT produce('limited', NULL, NULL, ARRAY[('four', filled(4964, true, 4))]::header[]);
+SELECT produce('limited', NULL, NULL, ARRAY[('four', filled(4965, true, 4))]::header[]);
 -- in a block: refused at the call
 BEGIN;
 SELECT produce('limited', NULL, filled(5000, true, 5));
@@ -162,7 +162,7 @@ SELECT partition, record_offset FROM produce_batch_bytes('limited', NULL, ARRAY[
 SELECT partition, record_offset FROM produce_batch_bytes('limited', NULL, ARRAY[filled(5000, true, 6), filled(5001, true, 6)]);
 \echo :LAST_ERROR_SQLSTATE
 SELECT record_offset, coalesce(length(key), 0) + coalesce(length(value), 0)
-	+ coalesce((SELECT sum(octet_length(h.key) + coalesce(length(h.value), 0)) FROM unnest(headers) h), 0) AS bytes
+	+ coalesce((SELECT sum(32 + octet_length(h.key) + coalesce(length(h.value), 0)) FROM unnest(headers) h), 0) AS bytes
 FROM fetch_records('limited', 0, 0);
 -- the default
 SELECT alter_topic('limited', config => '{"max.message.bytes": null}');

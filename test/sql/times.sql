@@ -19,6 +19,10 @@ CREATE FUNCTION minute(i int) RETURNS timestamptz LANGUAGE sql AS $$
 		- CASE WHEN i % 1000 = 0 THEN interval '1 year' WHEN i % 7 = 0 THEN interval '1 week' WHEN i % 3 = 0 THEN interval '1 day' ELSE '0' END
 		+ CASE WHEN i IN (1500, 4321) THEN interval '6 hours' WHEN i = 9000 THEN interval '20 days' ELSE '0' END $$;
 BEGIN;
+SELECT count(produce('timed', NULL, repeat('x', 500), record_time => '2001-01-01')) FROM generate_series(1, 3000) i;
+SELECT count(*) FROM flush();
+ROLLBACK;
+BEGIN;
 SELECT count(produce('timed', NULL, repeat('x', 500), record_time => minute(i))) FROM generate_series(0, 4999) i;
 COMMIT;
 BEGIN;
@@ -59,12 +63,25 @@ BEGIN
 		COMMIT;
 	END LOOP;
 END $$;
-CALL await_index(5);
+CALL await_index(7);
 TABLE chunks;
 SELECT * FROM differences();
 
 -- what is missing in it is looked for
 DELETE FROM streamlog.segment_time WHERE chunk = 2 AND relation = :'segment'::regclass;
+SELECT * FROM differences();
+
+-- VACUUM FULL moves the records to other blocks, and the index is made anew
+VACUUM FULL :segment;
+SELECT * FROM differences();
+SET streamlog.mutants = 'any-file';
+SELECT differ > 0 AS differ FROM differences();
+RESET streamlog.mutants;
+SELECT count(pg_terminate_backend(pid)) AS ended FROM workers WHERE database = current_database() \gset
+CREATE OR REPLACE VIEW chunks AS SELECT chunk, min_timestamp, max_timestamp FROM streamlog.segment_time
+WHERE relation = :'segment'::regclass AND file = pg_relation_filenode(:'segment') ORDER BY chunk;
+CALL await_index(5);
+TABLE chunks;
 SELECT * FROM differences();
 
 -- one that is newer than all but not decided is not found

@@ -19,6 +19,9 @@ streamlog.max_undecided = 64
 streamlog.max_workers = 0
 streamlog.worker_naptime = 100ms
 wal_writer_delay = 10s
+# so that a commit can wait for a standby
+wal_level = replica
+max_wal_senders = 1
 ));
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION streamlog');
@@ -225,6 +228,34 @@ is( sql(q(
 	'1', 'who commits in time, or only buffers, is let be');
 is(sql("SELECT count(*) FROM streamlog.fetch_records('stalled', 0, 0)"),
 	3, 'and has produced');
+
+# Nor who had nothing to flush, nor a commit that waits for a standby.
+# Mutations: arm it at every flush(); do not disable it before the commit.
+is( sql(q(
+	SET streamlog.producer_timeout = '300ms';
+	BEGIN;
+	SELECT count(*) FROM streamlog.flush();
+	SELECT pg_sleep(1);
+	COMMIT;)) =~ s/\n//gr,
+	'0', 'an empty flush() holds back nobody');
+{
+	sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+	$node->restart;
+	my $client = $node->background_psql('postgres', on_error_stop => 0);
+
+	$client->query_safe("SET streamlog.producer_timeout = '300ms';");
+	$client->query_until(qr/sent/, "\\echo sent\nSELECT streamlog.produce('stalled', 'k', 'synchronous');\n");
+	soon(q(SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'client backend'
+		AND now() - state_change > interval '1 s'), 'a commit waits for its standby, however long');
+	is(sql("SELECT count(*) FROM streamlog.fetch_records('stalled', 0, 0) WHERE streamlog.as_text(value) = 'synchronous'"),
+		0, 'and is not seen before');
+	sql("SET synchronous_commit = local; ALTER SYSTEM RESET synchronous_standby_names");
+	$node->reload;
+	$client->query_safe('SELECT 1;');
+	$client->quit;
+	is(sql("SELECT count(*) FROM streamlog.fetch_records('stalled', 0, 0) WHERE streamlog.as_text(value) = 'synchronous'"),
+		1, 'then it is');
+}
 
 # A commit that waits for a lock too long.  Mutation: open a segment only when its
 # records are appended, and partition 0 would have used an offset.

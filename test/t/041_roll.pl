@@ -256,6 +256,40 @@ SKIP:
 	sql("ALTER SYSTEM RESET streamlog.mutants");
 	restart_worker("streamlog.waitpoints = ''");
 
+	# An append has added blocks, and is about to fill them: they are not indexed by
+	# their times.  Mutation: index-while-filled, which the test runs.
+	for my $mutant ('index-while-filled', '')
+	{
+		my $topic = $mutant ? 'filling_control' : 'filling';
+		my $record = "streamlog.produce('$topic', NULL, repeat('x', 1000), record_time => '2001-01-01'::timestamptz";
+		my $producer = $node->background_psql('postgres');
+
+		restart_worker("streamlog.mutants = '$mutant'");
+		sql("SELECT streamlog.create_topic('$topic')");
+		sql("SELECT count($record)) FROM generate_series(1, 400)");
+		$session->query_safe(sprintf($lock, 'append-extended'));
+		$producer->query_safe("SET streamlog.waitpoints = 'append-extended';");
+		$producer->query_until(qr/sent/,
+			"\\echo sent\nSELECT count($record + i * interval '1 min')) FROM generate_series(1, 800) i;\n");
+		soon(q(SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted),
+			'a producer has added blocks');
+		sql("SELECT pg_terminate_backend(pid) FROM streamlog.workers WHERE kind = 'worker'");
+		soon($mutant
+			? "SELECT count(*) > 0 FROM streamlog.segment_time t JOIN streamlog.segments s USING (relation) WHERE s.topic = '$topic'"
+			: q(SELECT count(*) = 1 FROM pg_locks l JOIN streamlog.workers w USING (pid)
+				WHERE l.locktype = 'object' AND NOT l.granted), 'a worker that has just come up looks at them');
+		$session->query_safe('SELECT pg_advisory_unlock_all()');
+		$producer->query_safe('SELECT 1;');
+		$producer->quit;
+		soon("SELECT count(*) > 0 FROM streamlog.segment_time t JOIN streamlog.segments s USING (relation) WHERE s.topic = '$topic'",
+			'and indexes');
+		my $found = sql("SELECT streamlog.offset_for_time('$topic', 0, '2001-01-01 00:10')");
+		$mutant
+		  ? cmp_ok($found, '>', 409, 'too late a record is found if they are')
+		  : is($found, 409, 'a time that is in them is found');
+	}
+	sql('ALTER SYSTEM RESET streamlog.mutants');
+
 	# More partitions at once than are remembered for the worker.
 	# Mutation: do not look at all of them when some were lost.
 	restart_worker("streamlog.waitpoints = 'roll-table-made'");
