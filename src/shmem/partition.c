@@ -657,6 +657,26 @@ sl_partition_forget(const SlPartitionKey *key)
 	LWLockRelease(&part->lock);
 }
 
+void
+sl_partition_forget_database(Oid database)
+{
+	int			used;
+
+	LWLockAcquire(&table->table_lock, LW_SHARED);
+	used = table->used;
+	LWLockRelease(&table->table_lock);
+
+	for (int i = 0; i < used; i++)
+	{
+		SlPartition *part = &partitions[i];
+
+		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+		if (part->key.database == database && part->stage == SL_PARTITION_READY)
+			part->stage = SL_PARTITION_EMPTY;
+		LWLockRelease(&part->lock);
+	}
+}
+
 /*
  * Claims come and go while we look; each one is read under the lock of its
  * partition, so what is returned was true at some instant.

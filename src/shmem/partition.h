@@ -8,7 +8,10 @@
 
 #include "access/xlogdefs.h"
 
-/* No OID of a database or table of ours is ever used for two logs at once. */
+/*
+ * No OID of a database or table of ours is ever used for two logs at once; what is
+ * known of those of a database is forgotten when it is dropped.
+ */
 typedef struct SlPartitionKey
 {
 	Oid			database;
@@ -102,6 +105,7 @@ extern void sl_partition_wait_end(void);
 extern void sl_partition_set_active(const SlPartitionKey *key,
 									Oid active_segment, int64 active_base);
 extern void sl_partition_forget(const SlPartitionKey *key);
+extern void sl_partition_forget_database(Oid database);
 
 /*
  * All claims of the server, in palloc'd memory; n receives their number, lsn

@@ -34,6 +34,7 @@
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
+#include "shmem/partition.h"
 #include "shmem/workers.h"
 #include "sql/utility.h"
 
@@ -174,6 +175,17 @@ find_option(List *options, const char *name)
 	return NULL;
 }
 
+/* The OID may be given to another database, with CREATE DATABASE .. OID. */
+static void
+run_drop_database(SlUtility *u, const char *name)
+{
+	Oid			database = get_database_oid(name, true);
+
+	run_with_hold(u, name, SL_USE_CHANGE);
+	if (OidIsValid(database))
+		sl_partition_forget_database(database);
+}
+
 static void
 run_database_command(SlUtility *u, Node *statement)
 {
@@ -189,7 +201,7 @@ run_database_command(SlUtility *u, Node *statement)
 				break;
 			}
 		case T_DropdbStmt:
-			run_with_hold(u, ((DropdbStmt *) statement)->dbname, SL_USE_CHANGE);
+			run_drop_database(u, ((DropdbStmt *) statement)->dbname);
 			break;
 		case T_AlterDatabaseStmt:
 			if (find_option(((AlterDatabaseStmt *) statement)->options, "tablespace"))

@@ -135,6 +135,7 @@ soon(
 
 # Databases.
 my $d1 = make_database('d1');
+$node->safe_psql('d1', "SELECT streamlog.create_topic('copied')");
 quick('CREATE DATABASE d2 TEMPLATE d1', 'copy a database with a worker');
 has_worker('d1', 'the worker is back');
 has_worker('d2', 'the copy has one of its own');
@@ -143,9 +144,18 @@ has_worker('d3', 'the worker is back');
 $node->safe_psql('postgres', "CREATE TABLESPACE elsewhere LOCATION ''");
 quick('ALTER DATABASE d3 SET TABLESPACE elsewhere', 'move');
 has_worker('d3', 'the worker is back');
+my $oid = $node->safe_psql('postgres', "SELECT oid FROM pg_database WHERE datname = 'd3'");
+$node->safe_psql('d3', "SELECT streamlog.produce('copied', 'k', 'v')");
 quick('DROP DATABASE d3', 'drop');
 is( $node->safe_psql('postgres', "$count 'd3'"), 0,
 	'the worker is gone with it');
+
+# One with the same OIDs.  Mutation: do not forget the partitions of a database that is
+# dropped.
+quick("CREATE DATABASE d3 TEMPLATE d1 OID = $oid", 'a database with the OID of another');
+is($node->safe_psql('d3', "SELECT streamlog.produce('copied', 'k', 'v')"),
+	0, 'has a log of its own');
+quick('DROP DATABASE d3', 'drop it');
 
 # The control: without the hold PostgreSQL refuses.
 SKIP:
