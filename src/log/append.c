@@ -486,7 +486,7 @@ sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
 
 		SL_WAITPOINT("append-before-lock");
 		sl_append_lock(log->key.relation, log->key.partition);
-		allocated = sl_partition_allocate(log->part, &log->key, claim,
+		allocated = sl_claim_allocate(log->part, &log->key, claim,
 										  state.active_segment, n, &offset);
 		if (allocated)
 		{

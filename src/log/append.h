@@ -7,6 +7,7 @@
 
 #include "log/buffer.h"
 #include "log/log.h"
+#include "shmem/claim.h"
 
 /* The append lock is held for at most this much at a time. */
 #define SL_APPEND_RECORDS	10000

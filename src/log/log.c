@@ -265,7 +265,7 @@ sl_log_open_for_append(SlTopic *topic, int32 partition, SlPartitionState *state)
 								partition, topic->name),
 						 errdetail("The database's worker makes the first segments of topics with more than %d partitions.",
 								   SL_FIRST_SEGMENTS),
-						 errhint("See whether it runs in the view \"workers\", and the server's log for why it does not.")));
+						 errhint("If the view \"workers\" shows that it runs, try again soon; else the server's log says why it does not.")));
 			sl_workers_wake();
 			(void) WaitLatch(MyLatch,
 							 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

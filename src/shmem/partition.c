@@ -6,8 +6,8 @@
  * which offset is given out next, which transactions have been given offsets
  * and are not decided, and hence how far a reader may go.
  *
- *	1.	A transaction that appends is given offsets by sl_partition_allocate(),
- *		which in the same critical section puts the transaction's claim, with
+ *	1.	A transaction that appends is given offsets by sl_claim_allocate(), see
+ *		claim.c, which in the same critical section puts the transaction's claim, with
  *		the first of them, at the tail of the partition's list.  Offsets are
  *		given out in ascending order, so the list is sorted by itself, and its
  *		head is the oldest undecided offset.
@@ -29,8 +29,7 @@
  * claims and its waiters: shared to read, exclusive to change.  An entry is
  * evicted, under both locks, when nobody has a claim on it or waits for it;
  * backends keep pointers to entries, so whoever locks one compares its key
- * first.  Order: table_lock, entry's lock.  free_lock guards the free claims
- * and is never held together with another lock.
+ * first.  Order: table_lock, entry's lock.
  *
  * States of an entry:
  *
@@ -44,62 +43,22 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "lib/ilist.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
-#include "storage/condition_variable.h"
 #include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
-#include "storage/spin.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/wait_event.h"
 
-#include "base/waitpoint.h"
 #include "shmem/partition.h"
+#include "shmem/partition_entry.h"
 #include "shmem/waiters.h"
 
 #define SL_MIN_PARTITIONS		16
 #define SL_DEFAULT_PARTITIONS	10000
 #define SL_MAX_PARTITIONS		1000000
-#define SL_MIN_UNDECIDED		64
-#define SL_DEFAULT_UNDECIDED	16384
-#define SL_MAX_UNDECIDED		10000000
-
-typedef enum SlPartitionStage
-{
-	SL_PARTITION_EMPTY,
-	SL_PARTITION_INITIALISING,
-	SL_PARTITION_READY
-} SlPartitionStage;
-
-struct SlPartition
-{
-	LWLock		lock;
-	SlPartitionKey key;			/* relation is InvalidOid while it is free */
-	SlPartitionStage stage;
-	uint32		generation;
-	int64		log_start;
-	int64		next;
-	int64		committed_end;
-	XLogRecPtr	last_commit_lsn;
-	Oid			active_segment;
-	int64		active_base;
-	dlist_head	claims;
-	dlist_head	waiters;
-	ConditionVariable init_cv;	/* broadcast when INITIALISING ends */
-};
-
-struct SlClaim
-{
-	dlist_node	node;			/* in part->claims if first >= 0 */
-	SlPartition *part;
-	int64		first;			/* -1: nothing given out yet */
-	int			pid;
-	SlClaim    *next_free;
-};
 
 typedef struct SlPartitionTable
 {
@@ -107,8 +66,6 @@ typedef struct SlPartitionTable
 	LWLock		table_lock;
 	int			used;			/* entries that were ever in use */
 	pg_atomic_uint32 generation;	/* of the entry initialised last */
-	slock_t		free_lock;
-	SlClaim    *free_claims;
 } SlPartitionTable;
 
 typedef struct SlPartitionSlot
@@ -119,11 +76,9 @@ typedef struct SlPartitionSlot
 
 /* Settings */
 static int	max_partitions = SL_DEFAULT_PARTITIONS;
-static int	max_undecided = SL_DEFAULT_UNDECIDED;
 
 static SlPartitionTable *table = NULL;
 static SlPartition *partitions = NULL;
-static SlClaim *claims = NULL;
 static HTAB *slots = NULL;
 
 /* The entry that this backend is initialising, the one it waits for */
@@ -139,11 +94,6 @@ sl_partition_define_gucs(void)
 							NULL, &max_partitions, SL_DEFAULT_PARTITIONS,
 							SL_MIN_PARTITIONS, SL_MAX_PARTITIONS,
 							PGC_POSTMASTER, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("streamlog.max_undecided",
-							"Partitions that all open transactions together can have appended to.",
-							NULL, &max_undecided, SL_DEFAULT_UNDECIDED,
-							SL_MIN_UNDECIDED, SL_MAX_UNDECIDED,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
 }
 
 int
@@ -158,7 +108,6 @@ sl_partition_shmem_size(void)
 	Size		size = MAXALIGN(sizeof(SlPartitionTable));
 
 	size = add_size(size, mul_size(max_partitions, sizeof(SlPartition)));
-	size = add_size(size, mul_size(max_undecided, sizeof(SlClaim)));
 	return add_size(size, hash_estimate_size(max_partitions,
 											 sizeof(SlPartitionSlot)));
 }
@@ -174,8 +123,6 @@ sl_partition_shmem_init(void)
 	partitions = ShmemInitStruct("streamlog partitions",
 								 mul_size(max_partitions, sizeof(SlPartition)),
 								 &found);
-	claims = ShmemInitStruct("streamlog claims",
-							 mul_size(max_undecided, sizeof(SlClaim)), &found);
 
 	info.keysize = sizeof(SlPartitionKey);
 	info.entrysize = sizeof(SlPartitionSlot);
@@ -188,7 +135,6 @@ sl_partition_shmem_init(void)
 		memset(table, 0, sizeof(SlPartitionTable));
 		table->tranche = LWLockNewTrancheId();
 		LWLockInitialize(&table->table_lock, table->tranche);
-		SpinLockInit(&table->free_lock);
 		pg_atomic_init_u32(&table->generation, 0);
 		for (int i = 0; i < max_partitions; i++)
 		{
@@ -197,40 +143,8 @@ sl_partition_shmem_init(void)
 			dlist_init(&partitions[i].waiters);
 			ConditionVariableInit(&partitions[i].init_cv);
 		}
-		for (int i = max_undecided - 1; i >= 0; i--)
-		{
-			claims[i].pid = 0;
-			claims[i].next_free = table->free_claims;
-			table->free_claims = &claims[i];
-		}
 	}
 	LWLockRegisterTranche(table->tranche, "StreamlogPartition");
-}
-
-/* The oldest undecided offset, or next.  The entry's lock is held. */
-static inline int64
-stable_end(const SlPartition *part)
-{
-	if (dlist_is_empty(unconstify(dlist_head *, &part->claims)))
-		return part->next;
-	return dlist_container(SlClaim, node, part->claims.head.next)->first;
-}
-
-/* The entry's lock is held. */
-static inline int64
-visible_end(const SlPartition *part)
-{
-	if (SL_MUTANT("show-aborted-tail"))
-		return stable_end(part);
-	return Min(stable_end(part), part->committed_end);
-}
-
-static inline bool
-has_key(const SlPartition *part, const SlPartitionKey *key)
-{
-	return part->key.relation == key->relation &&
-		part->key.partition == key->partition &&
-		part->key.database == key->database;
 }
 
 /*
@@ -379,7 +293,7 @@ sl_partition_attach(const SlPartitionKey *key, SlPartition **part_p)
 			part = find_or_make_entry(key);
 
 		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-		if (!has_key(part, key))
+		if (!sl_entry_has_key(part, key))
 		{
 			LWLockRelease(&part->lock);
 			*part_p = NULL;
@@ -458,11 +372,11 @@ sl_partition_read(SlPartition *part, const SlPartitionKey *key,
 	bool		ok;
 
 	LWLockAcquire(&part->lock, LW_SHARED);
-	ok = has_key(part, key) && part->stage == SL_PARTITION_READY;
+	ok = sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY;
 	if (ok)
 	{
 		state->log_start = part->log_start;
-		state->visible_end = visible_end(part);
+		state->visible_end = sl_entry_visible_end(part);
 		state->log_end = part->next;
 		state->last_commit_lsn = part->last_commit_lsn;
 		state->active_segment = part->active_segment;
@@ -471,119 +385,6 @@ sl_partition_read(SlPartition *part, const SlPartitionKey *key,
 	}
 	LWLockRelease(&part->lock);
 	return ok;
-}
-
-SlClaim *
-sl_claim_reserve(void)
-{
-	SlClaim    *claim;
-
-	SpinLockAcquire(&table->free_lock);
-	claim = table->free_claims;
-	if (claim)
-		table->free_claims = claim->next_free;
-	SpinLockRelease(&table->free_lock);
-
-	if (!claim)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("too many partitions have undecided records"),
-				 errdetail("Open transactions have appended to %d partitions.",
-						   max_undecided),
-				 errhint("Raise \"%s\" and restart the server.",
-						 "streamlog.max_undecided")));
-	claim->part = NULL;
-	claim->first = -1;
-	claim->pid = MyProcPid;
-	return claim;
-}
-
-void
-sl_claim_release(SlClaim *claim)
-{
-	SpinLockAcquire(&table->free_lock);
-	claim->pid = 0;
-	claim->next_free = table->free_claims;
-	table->free_claims = claim;
-	SpinLockRelease(&table->free_lock);
-}
-
-bool
-sl_partition_allocate(SlPartition *part, const SlPartitionKey *key,
-					  SlClaim *claim, Oid active_segment, int n, int64 *first)
-{
-	bool		ok;
-
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	ok = has_key(part, key) && part->stage == SL_PARTITION_READY &&
-		part->active_segment == active_segment;
-	if (ok)
-	{
-		*first = part->next;
-		part->next += n;
-		if (claim->first < 0)
-		{
-			claim->part = part;
-			claim->first = *first;
-			if (SL_MUTANT("register-late"))
-			{
-				LWLockRelease(&part->lock);
-				SL_WAITPOINT("between-allocate-and-register");
-				LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-			}
-			dlist_push_tail(&part->claims, &claim->node);
-		}
-	}
-	LWLockRelease(&part->lock);
-	return ok;
-}
-
-/* Take a claim out of its list and wake whom that satisfies. */
-static void
-end_claim(SlClaim *claim, int64 last, XLogRecPtr lsn)
-{
-	SlPartition *part = claim->part;
-	int64		before;
-	int64		after;
-	int			taken[SL_MAX_TAKEN];
-	int			n;
-
-	if (claim->first >= 0)
-	{
-		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-		before = visible_end(part);
-		if (last >= 0)
-		{
-			part->committed_end = Max(part->committed_end, last + 1);
-			part->last_commit_lsn = Max(part->last_commit_lsn, lsn);
-		}
-		dlist_delete(&claim->node);
-		claim->first = -1;
-		after = visible_end(part);
-		while (after > before && !dlist_is_empty(&part->waiters))
-		{
-			n = sl_waiters_take(&part->waiters, after, taken);
-			LWLockRelease(&part->lock);
-			sl_waiters_wake(taken, n);
-			LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-			if (n < SL_MAX_TAKEN)
-				break;
-		}
-		LWLockRelease(&part->lock);
-	}
-	sl_claim_release(claim);
-}
-
-void
-sl_claim_commit(SlClaim *claim, int64 last, XLogRecPtr lsn)
-{
-	end_claim(claim, last, lsn);
-}
-
-void
-sl_claim_abort(SlClaim *claim)
-{
-	end_claim(claim, -1, InvalidXLogRecPtr);
 }
 
 bool
@@ -596,8 +397,8 @@ sl_partition_wait_begin(SlPartition *part, const SlPartitionKey *key,
 	sl_partition_wait_end();
 
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	sleep = has_key(part, key) && part->stage == SL_PARTITION_READY &&
-		visible_end(part) <= want;
+	sleep = sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY &&
+		sl_entry_visible_end(part) <= want;
 	if (sleep)
 	{
 		sl_waiters_add(&part->waiters, want);
@@ -629,7 +430,7 @@ sl_partition_set_active(const SlPartitionKey *key, Oid active_segment,
 	if (part == NULL)
 		return;
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	if (has_key(part, key) && part->stage != SL_PARTITION_EMPTY &&
+	if (sl_entry_has_key(part, key) && part->stage != SL_PARTITION_EMPTY &&
 		active_base > part->active_base)
 	{
 		part->active_segment = active_segment;
@@ -652,66 +453,33 @@ sl_partition_forget(const SlPartitionKey *key)
 	if (part == NULL)
 		return;
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	if (has_key(part, key) && part->stage == SL_PARTITION_READY)
+	if (sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY)
 		part->stage = SL_PARTITION_EMPTY;
 	LWLockRelease(&part->lock);
+}
+
+SlPartition *
+sl_partition_entries(int *n)
+{
+	LWLockAcquire(&table->table_lock, LW_SHARED);
+	*n = table->used;
+	LWLockRelease(&table->table_lock);
+	return partitions;
 }
 
 void
 sl_partition_forget_database(Oid database)
 {
-	int			used;
+	int			n;
+	SlPartition *entries = sl_partition_entries(&n);
 
-	LWLockAcquire(&table->table_lock, LW_SHARED);
-	used = table->used;
-	LWLockRelease(&table->table_lock);
-
-	for (int i = 0; i < used; i++)
+	for (int i = 0; i < n; i++)
 	{
-		SlPartition *part = &partitions[i];
+		SlPartition *part = &entries[i];
 
 		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
 		if (part->key.database == database && part->stage == SL_PARTITION_READY)
 			part->stage = SL_PARTITION_EMPTY;
 		LWLockRelease(&part->lock);
 	}
-}
-
-/*
- * Claims come and go while we look; each one is read under the lock of its
- * partition, so what is returned was true at some instant.
- */
-SlClaimInfo *
-sl_claims_list(int *n, XLogRecPtr *lsn)
-{
-	SlClaimInfo *list = palloc_array(SlClaimInfo, max_undecided);
-	int			used;
-
-	*n = 0;
-	*lsn = InvalidXLogRecPtr;
-	LWLockAcquire(&table->table_lock, LW_SHARED);
-	used = table->used;
-	LWLockRelease(&table->table_lock);
-
-	for (int i = 0; i < used; i++)
-	{
-		SlPartition *part = &partitions[i];
-		dlist_iter	iter;
-
-		LWLockAcquire(&part->lock, LW_SHARED);
-		dlist_foreach(iter, &part->claims)
-		{
-			SlClaim    *claim = dlist_container(SlClaim, node, iter.cur);
-
-			if (*n == max_undecided)
-				break;
-			list[*n].key = part->key;
-			list[*n].pid = claim->pid;
-			list[*n].held = Min(claim->first, part->committed_end);
-			*lsn = Max(*lsn, part->last_commit_lsn);
-			(*n)++;
-		}
-		LWLockRelease(&part->lock);
-	}
-	return list;
 }

@@ -34,20 +34,6 @@ typedef struct SlPartitionState
 	uint32		generation;		/* changes when it is initialised anew */
 } SlPartitionState;
 
-/*
- * A transaction's claim on a partition: the first offset that it has appended
- * and not decided yet.
- */
-typedef struct SlClaim SlClaim;
-
-/* One claim, for the view undecided_transactions */
-typedef struct SlClaimInfo
-{
-	SlPartitionKey key;
-	int			pid;
-	int64		held;			/* readers are held back from here on */
-} SlClaimInfo;
-
 /* streamlog.max_partitions */
 extern int	sl_partition_limit(void);
 
@@ -74,25 +60,6 @@ extern bool sl_partition_read(SlPartition *part, const SlPartitionKey *key,
 							  SlPartitionState *state);
 
 /*
- * Appending.  claims are taken before the first append of a transaction, so
- * that there is an error before anything is given out; allocate() is called
- * under the append lock and gives out n offsets if active_segment still is what
- * is appended to.
- */
-extern SlClaim *sl_claim_reserve(void);
-extern void sl_claim_release(SlClaim *claim);
-extern bool sl_partition_allocate(SlPartition *part, const SlPartitionKey *key,
-								  SlClaim *claim, Oid active_segment,
-								  int n, int64 *first);
-
-/*
- * End of a transaction: last is the last of its offsets that survived, or -1.
- * Both free the claim, and never raise.
- */
-extern void sl_claim_commit(SlClaim *claim, int64 last, XLogRecPtr lsn);
-extern void sl_claim_abort(SlClaim *claim);
-
-/*
  * Waiting for the visible end to pass want.  begin() puts this backend on the
  * list unless that has happened already, and says whether it did; after it the
  * latch is set when the end moves.  end() may be called at any time.
@@ -106,11 +73,5 @@ extern void sl_partition_set_active(const SlPartitionKey *key,
 									Oid active_segment, int64 active_base);
 extern void sl_partition_forget(const SlPartitionKey *key);
 extern void sl_partition_forget_database(Oid database);
-
-/*
- * All claims of the server, in palloc'd memory; n receives their number, lsn
- * how far WAL has to be flushed before they are shown.
- */
-extern SlClaimInfo *sl_claims_list(int *n, XLogRecPtr *lsn);
 
 #endif							/* SL_PARTITION_H */

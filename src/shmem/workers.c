@@ -241,6 +241,18 @@ note_work(SlWorkerSlot *slot)
 	return latch_of(table->launcher);
 }
 
+/* Tell the worker of a database to end; the latch to be set, lock held */
+static Latch *
+note_stop(Oid database)
+{
+	SlWorkerSlot *slot = find_slot(database);
+
+	if (slot == NULL)
+		return NULL;
+	slot->stop = true;
+	return slot->stage == SL_WORKER_RUNNING ? latch_of(slot->proc) : NULL;
+}
+
 static bool
 has_item(const SlWorkerSlot *slot, Oid relation, int32 partition)
 {
@@ -347,8 +359,7 @@ hold_exit(int code, Datum arg)
 static void
 begin_hold(Oid database)
 {
-	SlWorkerSlot *slot;
-	Latch	   *latch = NULL;
+	Latch	   *latch;
 
 	if (!hold_exit_registered)
 		on_shmem_exit(hold_exit, (Datum) 0);
@@ -363,13 +374,7 @@ begin_hold(Oid database)
 			holding = true;
 			break;
 		}
-	slot = find_slot(database);
-	if (slot)
-	{
-		slot->stop = true;
-		if (slot->stage == SL_WORKER_RUNNING)
-			latch = latch_of(slot->proc);
-	}
+	latch = note_stop(database);
 	LWLockRelease(&table->lock);
 	if (latch)
 		SetLatch(latch);
@@ -555,17 +560,10 @@ sl_workers_take_requests(Oid *databases, bool *lost)
 void
 sl_workers_stop(Oid database)
 {
-	SlWorkerSlot *slot;
-	Latch	   *latch = NULL;
+	Latch	   *latch;
 
 	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-	slot = find_slot(database);
-	if (slot)
-	{
-		slot->stop = true;
-		if (slot->stage == SL_WORKER_RUNNING)
-			latch = latch_of(slot->proc);
-	}
+	latch = note_stop(database);
 	LWLockRelease(&table->lock);
 	if (latch)
 		SetLatch(latch);

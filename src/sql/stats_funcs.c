@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "log/fetch.h"
+#include "shmem/claim.h"
 #include "shmem/workers.h"
 #include "sql/rows.h"
 

@@ -169,7 +169,7 @@ is(sql("SELECT streamlog.produce('wide', 'k', 'v', partition => 31)"),
 my $start = time;
 fails(
 	"SELECT streamlog.produce('wide', 'k', 'v', partition => 39)",
-	qr/ERROR:  55000: partition 39 of topic "wide" has no segment yet.*HINT:  See whether it runs/s,
+	qr/ERROR:  55000: partition 39 of topic "wide" has no segment yet.*HINT:  If the view "workers" shows that it runs/s,
 	'the others need a worker');
 my $took = time - $start;
 ok($took >= 5 && $took < 15, "it is waited for 5 s ($took)");
