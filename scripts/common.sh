@@ -50,7 +50,7 @@ installed() {
 # package would also create and start a server of its own, which is nobody's
 # wish here.
 need_packages() {
-	local package missing=() dropin=/etc/postgresql-common/createcluster.d/streamlog.conf
+	local package log missing=() dropin=/etc/postgresql-common/createcluster.d/streamlog.conf
 
 	for package in "$@"; do
 		installed "$package" || missing+=("$package")
@@ -59,15 +59,17 @@ need_packages() {
 
 	command -v apt-get >/dev/null || die "needs Debian 12, or by hand: ${missing[*]}"
 	say "installing ${missing[*]} (a minute or two)"
-	as_root apt-get -q update
+	as_root apt-get -qq update
 	as_root mkdir -p "$(dirname "$dropin")"
 	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
-	as_root env DEBIAN_FRONTEND=noninteractive \
-		apt-get -q -y --no-install-recommends install "${missing[@]}" || {
+	log=$(mktemp)
+	(with_dots "$log" as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -y --no-install-recommends install "${missing[@]}") || {
 		as_root rm -f "$dropin"
 		die "apt-get could not install ${missing[*]}"
 	}
 	as_root rm -f "$dropin"
+	rm -f "$log"
 }
 
 # Run a command with its output in a file, a dot for every tenth line of it as a
