@@ -3,7 +3,7 @@
 -- partitions, and what is left of one that is cancelled or ended while it waits
 --
 -- Mutations: a session that ends leaves itself in the list, and who has its place
--- next corrupts that; a commit wakes only the first, or those of all partitions.
+-- next corrupts that; a commit wakes only the first.
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;
