@@ -17,6 +17,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -258,6 +259,21 @@ sl_segment_has_index(Relation rel)
 {
 	/* the flag outlives a DROP INDEX */
 	return rel->rd_rel->relhasindex && RelationGetIndexList(rel) != NIL;
+}
+
+int64
+sl_segment_size(Relation rel)
+{
+	int64		blocks = RelationGetNumberOfBlocks(rel);
+
+	if (OidIsValid(rel->rd_rel->reltoastrelid))
+	{
+		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
+
+		blocks += RelationGetNumberOfBlocks(toast);
+		table_close(toast, AccessShareLock);
+	}
+	return blocks * BLCKSZ;
 }
 
 Relation

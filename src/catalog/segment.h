@@ -60,6 +60,7 @@ extern Oid	sl_segment_create(SlTopic *topic, int32 partition);
 /* The row that makes such a table the newest segment. */
 extern void sl_segment_insert(int32 topic_id, int32 partition, int64 base,
 							  Oid relation);
+
 /* What becomes known of a segment once it is sealed: its size, its times */
 extern void sl_segment_seal(int32 topic_id, int32 partition, int64 base,
 							int64 bytes);
@@ -70,6 +71,12 @@ extern void sl_segment_set_times(int32 topic_id, int32 partition, int64 base,
 /* Does the table have the columns of a segment, in their order? */
 extern bool sl_segment_has_columns(const SlTopic *topic, TupleDesc desc);
 extern bool sl_segment_has_index(Relation rel);
+
+/*
+ * The size of a segment as segment.bytes bounds it: of its file, and of what is
+ * stored out of line.
+ */
+extern int64 sl_segment_size(Relation rel);
 
 /* Does the heap leave no room in its pages, as an append expects of it? */
 extern bool sl_segment_is_filled_up(Relation rel);

@@ -52,7 +52,6 @@
 #include "base/compat.h"
 #include "base/waitpoint.h"
 #include "log/append.h"
-#include "log/roll.h"
 #include "log/search.h"
 #include "shmem/workers.h"
 
@@ -412,7 +411,7 @@ append_to_segment(Relation rel, SlRecord **records, int n,
 	MemoryContextReset(append_context);
 
 	return (append.nblocks > append.at_start || any_big) &&
-		sl_roll_size(rel) >= segment_bytes;
+		sl_segment_size(rel) >= segment_bytes;
 }
 
 /* Number the records, under the append lock. */
@@ -487,7 +486,7 @@ sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
 		SL_WAITPOINT("append-before-lock");
 		sl_append_lock(log->key.relation, log->key.partition);
 		allocated = sl_claim_allocate(log->part, &log->key, claim,
-										  state.active_segment, n, &offset);
+									  state.active_segment, n, &offset);
 		if (allocated)
 		{
 			SL_WAITPOINT("append-allocated");

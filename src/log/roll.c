@@ -158,21 +158,6 @@ commit(void)
 	CommitTransactionCommand();
 }
 
-int64
-sl_roll_size(Relation rel)
-{
-	int64		blocks = RelationGetNumberOfBlocks(rel);
-
-	if (OidIsValid(rel->rd_rel->reltoastrelid))
-	{
-		Relation	toast = table_open(rel->rd_rel->reltoastrelid, AccessShareLock);
-
-		blocks += RelationGetNumberOfBlocks(toast);
-		table_close(toast, AccessShareLock);
-	}
-	return blocks * BLCKSZ;
-}
-
 /* Is it time for a partition to roll?  Locks its active segment if so. */
 static SlRollResult
 judge(SlTopic *topic, int32 partition, SlPartitionState *state)
@@ -192,7 +177,7 @@ judge(SlTopic *topic, int32 partition, SlPartitionState *state)
 	rel = sl_segment_open(topic, state->active_segment, NoLock);
 	if (!rel)
 		return SL_ROLL_NOT_DUE;
-	is_due = sl_roll_size(rel) >= topic->config.segment_bytes;
+	is_due = sl_segment_size(rel) >= topic->config.segment_bytes;
 	table_close(rel, NoLock);
 	return is_due ? SL_ROLL_DUE : SL_ROLL_NOT_DUE;
 }
@@ -293,7 +278,7 @@ has_size(Oid relation, int64 size)
 	{
 		/* whether it is fit to be a segment is seen when it is rolled */
 		result = rel->rd_rel->relkind == RELKIND_RELATION &&
-			sl_roll_size(rel) >= size;
+			sl_segment_size(rel) >= size;
 		relation_close(rel, NoLock);
 	}
 	UnlockRelationOid(relation, AccessShareLock);

@@ -5,14 +5,6 @@
 #ifndef SL_ROLL_H
 #define SL_ROLL_H
 
-#include "utils/rel.h"
-
-/*
- * The size of a segment as segment.bytes bounds it: of its file, and of what is
- * stored out of line.
- */
-extern int64 sl_roll_size(Relation rel);
-
 /*
  * The worker's jobs: each runs transactions of its own and returns true if there
  * is more to do at once.
