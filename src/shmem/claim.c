@@ -103,7 +103,7 @@ sl_claim_reserve(void)
 
 bool
 sl_claim_allocate(SlPartition *part, const SlPartitionKey *key,
-					  SlClaim *claim, Oid active_segment, int n, int64 *first)
+				  SlClaim *claim, Oid active_segment, int n, int64 *first)
 {
 	bool		ok;
 
