@@ -17,8 +17,8 @@
  * Privileges are those of the topic's table, checked at every call: the user
  * changes in SECURITY DEFINER functions and by SET ROLE.  They are checked before
  * the lock is asked for, since who has none could else keep out everybody, and
- * again after it.  What was found is remembered for one user until the table or
- * any role changes.
+ * again after it if the table has changed.  What was found is remembered for one
+ * user until the table or any role changes.
  */
 #include "postgres.h"
 
@@ -255,6 +255,24 @@ enter(const char *name, int len)
 	return topic;
 }
 
+/* Raise for want of a privilege; false if the topic's table is gone. */
+static bool
+refuse(SlTopic *topic, AclMode acl)
+{
+	const char *user = quote_identifier(GetUserNameFromId(GetUserId(), false));
+	const char *table = get_rel_name(topic->relation);
+
+	if (table == NULL)
+		return false;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for topic \"%s\"", topic->name),
+			 errhint("Its owner has to GRANT %s ON %s TO %s.",
+					 acl == ACL_INSERT ? "INSERT" : "SELECT",
+					 quote_qualified_identifier(SL_TOPIC_SCHEMA, table),
+					 user)));
+}
+
 /*
  * Raise unless the current user has one of the privileges; false if the topic's
  * table is gone.
@@ -272,6 +290,8 @@ check_privilege(SlTopic *topic, AclMode acl)
 	if (topic->allowed & acl)
 		return true;
 
+	/* no lock that was taken before has done it */
+	AcceptInvalidationMessages();
 	for (AclMode bit = ACL_INSERT; bit <= ACL_SELECT; bit <<= 1)
 		if ((acl & bit) &&
 			pg_class_aclcheck_ext(topic->relation, user, bit,
@@ -279,16 +299,7 @@ check_privilege(SlTopic *topic, AclMode acl)
 			topic->allowed |= bit;
 	if (is_missing)
 		return false;
-	if (!(topic->allowed & acl))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for topic \"%s\"", topic->name),
-				 errhint("Its owner has to GRANT %s ON %s TO %s.",
-						 acl == ACL_INSERT ? "INSERT" : "SELECT",
-						 quote_qualified_identifier(SL_TOPIC_SCHEMA,
-													get_rel_name(topic->relation)),
-						 quote_identifier(GetUserNameFromId(user, false)))));
-	return true;
+	return (topic->allowed & acl) || refuse(topic, acl);
 }
 
 SlTopic *
@@ -335,12 +346,18 @@ static void
 check_owner(SlTopic *topic)
 {
 	Oid			owner = get_role_oid(NameStr(topic->owner), true);
-	AclMode		held = ACL_GRANT_OPTION_FOR(ACL_INSERT | ACL_SELECT);
+	const AclMode held[] = {
+		ACL_GRANT_OPTION_FOR(ACL_INSERT), ACL_GRANT_OPTION_FOR(ACL_SELECT)
+	};
+	bool		holds_all = OidIsValid(owner);
+	bool		is_missing = false;
 
 	if (superuser() || has_privs_of_role(GetUserId(), topic->table_owner))
 		return;
-	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner) &&
-		pg_class_aclmask(topic->relation, owner, held, ACLMASK_ALL) == held)
+	for (int i = 0; i < lengthof(held) && holds_all; i++)
+		holds_all = pg_class_aclcheck_ext(topic->relation, owner, held[i],
+										  &is_missing) == ACLCHECK_OK;
+	if (holds_all && has_privs_of_role(GetUserId(), owner))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -356,6 +373,7 @@ sl_topic_open_owned(const char *name, LOCKMODE lockmode)
 		SlTopic    *topic = enter(name, strlen(name));
 		Oid			relation;
 
+		AcceptInvalidationMessages();
 		if (!topic->valid && !load(topic))
 		{
 			topic->valid = false;
@@ -507,6 +525,9 @@ sl_topic_delete(int32 topic_id)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(topic_id)};
 
+	sl_catalog_execute("DELETE FROM streamlog.segment_time WHERE relation IN"
+					   " (SELECT relation FROM streamlog.segment WHERE topic_id = $1)",
+					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.segment WHERE topic_id = $1",
 					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.partition WHERE topic_id = $1",

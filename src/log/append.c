@@ -46,6 +46,7 @@
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/spin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -58,8 +59,12 @@
 /* The most blocks that a file is extended by at once */
 #define SL_MAX_EXTEND		128
 
-/* How often, and after what rest (us), a busy append lock is looked at again */
+/*
+ * How often a busy append lock is looked at again, how often of these at once, and
+ * after what rest (us) else
+ */
 #define SL_LOCK_TRIES		30
+#define SL_LOCK_SPINS		5
 #define SL_LOCK_REST		50
 
 /* What heap_multi_insert() takes, for up to a block of records */
@@ -88,11 +93,19 @@ set_append_tag(LOCKTAG *tag, Oid relation, int32 partition)
 	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, relation, (uint32) partition, 0);
 }
 
+/* Some microseconds, without the scheduler */
+static void
+spin(void)
+{
+	for (int i = 0; i < 100; i++)
+		SPIN_DELAY();
+}
+
 /*
  * An append of a few records takes less time than to put a waiter to sleep and
  * to wake it.  With a queue of waiters the lock goes from one sleeper to the
- * next, and all wait for the scheduler: so a waiter first looks again a few times
- * after a short rest, and queues only then.
+ * next, and all wait for the scheduler: so a waiter first looks again a few times,
+ * at once and then after a short rest, and queues only then.
  */
 void
 sl_append_lock(Oid relation, int32 partition)
@@ -105,7 +118,10 @@ sl_append_lock(Oid relation, int32 partition)
 		if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
 			return;
 		CHECK_FOR_INTERRUPTS();
-		pg_usleep(SL_LOCK_REST);
+		if (i < SL_LOCK_SPINS)
+			spin();
+		else
+			pg_usleep(SL_LOCK_REST);
 	}
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 }

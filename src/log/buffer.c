@@ -18,9 +18,10 @@
  * the transaction.  Chunks go into it, and come back, in one piece each: BufFile
  * would write and read them by the block, which takes three times as long.
  *
- * Chunks that are done with are kept for the next ones, all of them to the end of
- * the transaction and a few for ever: memory that comes fresh from the system has
- * to be filled with zeroes first, which takes longer than to fill it with records.
+ * Chunks that are done with, but for those of large records, are kept for the next
+ * ones of their size to the end of the transaction, and a few for ever: memory that
+ * comes fresh from the system has to be filled with zeroes first, which takes longer
+ * than to fill it with records.
  */
 #include "postgres.h"
 
@@ -314,20 +315,20 @@ extent_at(SlBuffer *buffer, int n)
 }
 
 static void
-write_chunk(const SlChunk *chunk, SlSpillFile *spill)
+write_chunk(const SlChunk *chunk, File file, off_t offset)
 {
-	if (FileWrite(spill->file, CHUNK_DATA(chunk), chunk->used, spill->end,
+	if (FileWrite(file, CHUNK_DATA(chunk), chunk->used, offset,
 				  WAIT_EVENT_BUFFILE_WRITE) != chunk->used)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not write to the temporary file of produced records: %m")));
-	spill->end += chunk->used;
 }
 
 void
 sl_buffer_spill(SlBuffer *buffer, SlSpillFile *spill)
 {
-	int			n = buffer->nextents;	/* which counts what is complete */
+	int			n = buffer->nextents;
+	off_t		end = spill->end;
 	SlExtent   *extent = NULL;	/* that this call has written */
 
 	for (SlChunk *chunk = buffer->first; chunk; chunk = chunk->next)
@@ -339,12 +340,15 @@ sl_buffer_spill(SlBuffer *buffer, SlSpillFile *spill)
 			extent = extent_at(buffer, n++);
 			extent->start = chunk->start;
 			extent->length = 0;
-			extent->offset = spill->end;
+			extent->offset = end;
 		}
-		write_chunk(chunk, spill);
+		write_chunk(chunk, spill->file, end);
 		extent->length += chunk->used;
+		end += chunk->used;
 	}
+	/* now that all of it is written */
 	buffer->nextents = n;
+	spill->end = end;
 	while (buffer->last)
 		drop_last_chunk(buffer);
 	buffer->next_size = SL_FIRST_CHUNK;
@@ -430,4 +434,12 @@ sl_buffer_read(SlBufferReader *reader, const SlSpillFile *spill,
 			break;
 	}
 	return n;
+}
+
+void
+sl_buffer_read_end(SlBufferReader *reader)
+{
+	if (reader->page)
+		pfree(reader->page);
+	reader->page = NULL;
 }

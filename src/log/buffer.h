@@ -67,10 +67,11 @@ extern void sl_buffer_release_idle(void);
 /*
  * Hand out the next records, in order: up to max of them, and no more once they
  * have max_bytes.  Returns their number, 0 at the end.  They may be changed, and
- * are valid until the next call.
+ * are valid until the next call.  read_end() gives back the reader's memory.
  */
 extern void sl_buffer_read_begin(SlBuffer *buffer, SlBufferReader *reader);
 extern int	sl_buffer_read(SlBufferReader *reader, const SlSpillFile *spill,
 						   SlRecord **records, int max, Size max_bytes);
+extern void sl_buffer_read_end(SlBufferReader *reader);
 
 #endif							/* SL_BUFFER_H */

@@ -93,7 +93,7 @@ report(SlCheck *check, const char *format,...)
 	put_row(check, problem);
 }
 
-/* Read what lies out of line; an error becomes a problem of the segment. */
+/* Read what lies out of line; what is damaged is a problem of the segment. */
 static void
 check_toasted(SlCheck *check, HeapTuple tuple, BlockNumber block,
 			  OffsetNumber lp)

@@ -40,6 +40,17 @@
 #define SL_COMPRESSION		TOAST_PGLZ_COMPRESSION
 #endif
 
+static struct varlena *
+compress(struct varlena *value)
+{
+	Datum		compressed;
+
+	if (value == NULL || VARSIZE_ANY(value) <= SL_COMPRESS_ABOVE)
+		return value;
+	compressed = toast_compress_datum(PointerGetDatum(value), SL_COMPRESSION);
+	return compressed ? (struct varlena *) DatumGetPointer(compressed) : value;
+}
+
 static void
 invalid_headers(const char *message)
 {
@@ -89,7 +100,7 @@ sl_produce_headers(Datum headers, Size *size)
 		*size += attribute_size(header, 2, &isnull);
 	}
 	array_free_iterator(it);
-	return (struct varlena *) array;
+	return compress((struct varlena *) array);
 }
 
 static void
@@ -166,17 +177,6 @@ route(SlTopic *topic, const SlProduceArgs *args)
 							   (args->value ? VARSIZE_ANY_EXHDR(args->value) : 0));
 }
 
-static struct varlena *
-compress(struct varlena *value)
-{
-	Datum		compressed;
-
-	if (value == NULL || VARSIZE_ANY(value) <= SL_COMPRESS_ABOVE)
-		return value;
-	compressed = toast_compress_datum(PointerGetDatum(value), SL_COMPRESSION);
-	return compressed ? (struct varlena *) DatumGetPointer(compressed) : value;
-}
-
 void
 sl_produce(SlTopic *topic, const SlProduceArgs *args)
 {
@@ -189,7 +189,7 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 	parts.partition = route(topic, args);
 	parts.key = args->key;
 	parts.value = compress(args->value);
-	parts.headers = compress(args->headers);
+	parts.headers = args->headers;
 
 	len = sl_record_tuple_len(&parts);
 	record = sl_transaction_add(topic, parts.partition, len);
@@ -198,6 +198,4 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 
 	if (parts.value != args->value)
 		pfree(parts.value);
-	if (parts.headers != args->headers)
-		pfree(parts.headers);
 }

@@ -67,12 +67,18 @@ static TimestampTz looked = 0;
 /* Tables of segments that are indexed to their end */
 static HTAB *complete = NULL;
 
+static inline bool
+is_of_file(Relation rel, const SlChunkTime *row)
+{
+	return row->file == sl_relation_file(rel) || SL_MUTANT("any-file");
+}
+
 /* The row of one chunk, or (chunk -1) of the last one */
 static bool
 get_row(Relation rel, int32 chunk, SlChunkTime *row)
 {
 	return sl_chunk_time_get(RelationGetRelid(rel), chunk, row) &&
-		(row->file == sl_relation_file(rel) || SL_MUTANT("any-file"));
+		is_of_file(rel, row);
 }
 
 BlockNumber
@@ -126,14 +132,18 @@ add_block(Relation rel, BlockNumber block, SlChunkTime *times)
 	UnlockReleaseBuffer(buffer);
 }
 
-/* How many blocks there are, of which only the last is still written to */
+/*
+ * How many blocks there are, of which only the last is still written to; where
+ * there are not more than wanted it does not matter.
+ */
 static BlockNumber
-settled_blocks(SlTimeWork *item, Relation rel)
+settled_blocks(SlTimeWork *item, Relation rel, BlockNumber wanted)
 {
-	BlockNumber nblocks;
+	BlockNumber nblocks = RelationGetNumberOfBlocks(rel);
 
-	if (item->segment.sealed || SL_MUTANT("index-while-filled"))
-		return RelationGetNumberOfBlocks(rel);
+	if (item->segment.sealed || nblocks <= wanted ||
+		SL_MUTANT("index-while-filled"))
+		return nblocks;
 	sl_append_lock(item->topic, item->partition);
 	nblocks = RelationGetNumberOfBlocks(rel);
 	sl_append_unlock(item->topic, item->partition);
@@ -144,19 +154,22 @@ settled_blocks(SlTimeWork *item, Relation rel)
 static bool
 index_segment(SlTimeWork *item, Relation rel)
 {
-	BlockNumber nblocks = settled_blocks(item, rel);
 	SlChunkTime times;
+	bool		any = sl_chunk_time_get(RelationGetRelid(rel), -1, &times);
+	BlockNumber nblocks;
 	BlockNumber block;
 
-	if (!get_row(rel, -1, &times))
+	if (!any || !is_of_file(rel, &times))
 	{
-		sl_chunk_time_delete(RelationGetRelid(rel));	/* of another file */
+		if (any)
+			sl_chunk_time_delete(RelationGetRelid(rel));
 		times.chunk = -1;
 		times.file = sl_relation_file(rel);
 		times.min_timestamp = PG_INT64_MAX;
 		times.max_timestamp = PG_INT64_MIN;
 	}
 	block = (BlockNumber) (times.chunk + 1) * SL_CHUNK_BLOCKS;
+	nblocks = settled_blocks(item, rel, block + SL_CHUNK_BLOCKS);
 	for (int i = 0; i < SL_CHUNKS_A_TIME && block + SL_CHUNK_BLOCKS < nblocks; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

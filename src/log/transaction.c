@@ -356,6 +356,7 @@ append_pending(SlPending *pending, SlProducedReport report, void *arg)
 		for (int i = 0; i < n && report; i++)
 			report(arg, pending->topic, pending->partition, records[i]);
 	}
+	sl_buffer_read_end(&reader);
 	note_appended(pending, GetCurrentTransactionNestLevel(), last);
 }
 
