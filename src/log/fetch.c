@@ -52,20 +52,6 @@
 /* Setting */
 static int	max_wait = SL_DEFAULT_MAX_WAIT;
 
-/* A fetch on its way */
-typedef struct SlFetch
-{
-	const SlFetchLimits *limits;
-	TupleDesc	desc;
-	Tuplestorestate *store;
-	struct varlena *topic;		/* as it is stored in a tuple */
-	int64		records;
-	int64		bytes;
-	char	   *image;			/* memory for a tuple */
-	Size		image_size;
-	MemoryContext row_context;
-} SlFetch;
-
 void
 sl_fetch_define_gucs(void)
 {
@@ -77,40 +63,64 @@ sl_fetch_define_gucs(void)
 }
 
 /*
- * A record's row as its tuple with one more column behind: no column is taken
- * apart.  Compressed values stay so.
+ * A slot that holds a record as it lies in its page, and is copied as the row of
+ * it: its tuple with one more column behind.  No column is taken apart, compressed
+ * values stay so, and the row is written where it stays.  Nothing else can be done
+ * with it.
  */
-static void
-put_tuple(SlFetch *fetch, HeapTuple tuple)
+typedef struct SlRecordSlot
 {
-	HeapTupleData row;
+	TupleTableSlot base;
+	HeapTuple	tuple;
+	struct varlena *topic;		/* as it is stored in a tuple */
+} SlRecordSlot;
+
+static MinimalTuple
+copy_row(TupleTableSlot *slot)
+{
+	const Size	skipped = offsetof(HeapTupleHeaderData, t_infomask2);
+	SlRecordSlot *record = (SlRecordSlot *) slot;
+	HeapTuple	tuple = record->tuple;
 	Size		pos = tuple->t_len;
 	Size		len;
+	MinimalTuple row;
+	char	   *data;
 
-	if (!VARATT_IS_SHORT(fetch->topic))
+	if (!VARATT_IS_SHORT(record->topic))
 		pos = SL_HOFF + att_align_nominal(pos - SL_HOFF, TYPALIGN_INT);
-	len = pos + VARSIZE_ANY(fetch->topic);
-	if (len > fetch->image_size)
-	{
-		if (fetch->image)
-			pfree(fetch->image);
-		fetch->image_size = Max(len * 2, 1024);
-		fetch->image = MemoryContextAllocHuge(fetch->row_context,
-											  fetch->image_size);
-	}
+	len = pos + VARSIZE_ANY(record->topic) - MINIMAL_TUPLE_OFFSET;
+	row = palloc(len);
+	row->t_len = len;
+	data = (char *) row - MINIMAL_TUPLE_OFFSET;
+	memcpy(data + skipped, (char *) tuple->t_data + skipped,
+		   tuple->t_len - skipped);
+	for (Size i = tuple->t_len; i < pos; i++)
+		data[i] = 0;
+	memcpy(data + pos, record->topic, VARSIZE_ANY(record->topic));
 
-	row.t_len = len;
-	row.t_data = (HeapTupleHeader) fetch->image;
-	memcpy(fetch->image, tuple->t_data, tuple->t_len);
-	memset(fetch->image + tuple->t_len, 0, pos - tuple->t_len);
-	memcpy(fetch->image + pos, fetch->topic, VARSIZE_ANY(fetch->topic));
-
-	HeapTupleHeaderSetNatts(row.t_data, SL_RECORD_ATTS);
-	row.t_data->t_infomask &= HEAP_HASNULL;
-	row.t_data->t_infomask |= HEAP_HASVARWIDTH;
-	row.t_data->t_bits[0] |= 1 << (SL_ATT_TOPIC - 1);
-	tuplestore_puttuple(fetch->store, &row);
+	HeapTupleHeaderSetNatts(row, SL_RECORD_ATTS);
+	row->t_infomask &= HEAP_HASNULL;
+	row->t_infomask |= HEAP_HASVARWIDTH;
+	row->t_bits[0] |= 1 << (SL_ATT_TOPIC - 1);
+	return row;
 }
+
+static const TupleTableSlotOps record_slot_ops = {
+	.base_slot_size = sizeof(SlRecordSlot),
+	.copy_minimal_tuple = copy_row
+};
+
+/* A fetch on its way */
+typedef struct SlFetch
+{
+	const SlFetchLimits *limits;
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	SlRecordSlot slot;
+	int64		records;
+	int64		bytes;
+	MemoryContext row_context;
+} SlFetch;
 
 /*
  * The size of a record with its values that are out of line, as they are stored.
@@ -131,7 +141,7 @@ full_size(Relation rel, HeapTuple tuple)
 	return size;
 }
 
-/* The same as put_tuple() with such values, which have to be fetched. */
+/* Put the row of a record with such values, which have to be fetched. */
 static void
 put_toasted(SlFetch *fetch, Relation rel, HeapTuple tuple)
 {
@@ -144,15 +154,13 @@ put_toasted(SlFetch *fetch, Relation rel, HeapTuple tuple)
 	for (int i = 0; i < SL_SEGMENT_ATTS; i++)
 		if (!nulls[i] && TupleDescAttr(fetch->desc, i)->attlen == -1)
 			values[i] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[i])));
-	values[SL_ATT_TOPIC - 1] = PointerGetDatum(fetch->topic);
+	values[SL_ATT_TOPIC - 1] = PointerGetDatum(fetch->slot.topic);
 	nulls[SL_ATT_TOPIC - 1] = false;
 	row = heap_form_tuple(fetch->desc, values, nulls);
 	MemoryContextSwitchTo(old);
 
 	tuplestore_puttuple(fetch->store, row);
 	MemoryContextReset(fetch->row_context);
-	fetch->image = NULL;
-	fetch->image_size = 0;
 }
 
 static bool
@@ -170,7 +178,10 @@ fetch_visitor(void *arg, Relation rel, HeapTuple tuple)
 	if (toasted)
 		put_toasted(fetch, rel, tuple);
 	else
-		put_tuple(fetch, tuple);
+	{
+		fetch->slot.tuple = tuple;
+		tuplestore_puttupleslot(fetch->store, &fetch->slot.base);
+	}
 	fetch->bytes += size;
 	fetch->records++;
 	return true;
@@ -308,7 +319,10 @@ void
 sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 		 const SlFetchLimits *limits, TupleDesc desc, Tuplestorestate *store)
 {
-	SlFetch		fetch = {.limits = limits, .desc = desc, .store = store};
+	SlFetch		fetch = {
+		.limits = limits, .desc = desc, .store = store,
+		.slot.base.tts_ops = &record_slot_ops
+	};
 	long		wait = Min(limits->max_wait, max_wait);
 	TimestampTz deadline = 0;
 	SlPartitionState state;
@@ -322,14 +336,14 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 	fetch.row_context = AllocSetContextCreate(CurrentMemoryContext,
 											  "streamlog fetch",
 											  ALLOCSET_DEFAULT_SIZES);
-	fetch.topic = (struct varlena *) cstring_to_text(topic->name);
-	if (VARATT_CAN_MAKE_SHORT(fetch.topic))
+	fetch.slot.topic = (struct varlena *) cstring_to_text(topic->name);
+	if (VARATT_CAN_MAKE_SHORT(fetch.slot.topic))
 	{
-		Size		size = VARATT_CONVERTED_SHORT_SIZE(fetch.topic);
+		Size		size = VARATT_CONVERTED_SHORT_SIZE(fetch.slot.topic);
 
-		memmove((char *) fetch.topic + VARHDRSZ_SHORT, VARDATA(fetch.topic),
+		memmove((char *) fetch.slot.topic + VARHDRSZ_SHORT, VARDATA(fetch.slot.topic),
 				size - VARHDRSZ_SHORT);
-		SET_VARSIZE_SHORT(fetch.topic, size);
+		SET_VARSIZE_SHORT(fetch.slot.topic, size);
 	}
 
 	while (!fetch_available(topic, log, &state, &offset, &fetch))

@@ -30,6 +30,9 @@
 #include "log/scan.h"
 #include "log/search.h"
 
+/* Bytes that come into the cache at once, or less: for prefetching only */
+#define SL_CACHE_LINE	64
+
 typedef struct SlScan
 {
 	SlTopic    *topic;
@@ -82,6 +85,16 @@ is_misplaced(const SlScan *scan, const SlRecordFixed *record)
 		record->partition != scan->log->key.partition;
 }
 
+/* They lie from the end of the page down, which processors do not foresee. */
+static inline void
+prefetch_tuples(Page page)
+{
+	int			end = ((PageHeader) page)->pd_upper;
+
+	for (int at = BLCKSZ - SL_CACHE_LINE; at + SL_CACHE_LINE > end; at -= SL_CACHE_LINE)
+		__builtin_prefetch((char *) page + at);
+}
+
 /* Find what is to be visited in a page, under its content lock. */
 static void
 collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
@@ -89,6 +102,8 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 	Page		page = BufferGetPage(buffer);
 	OffsetNumber max;
 	bool		all_visible;
+	bool		serializable =
+	CheckForSerializableConflictOutNeeded(scan->rel, scan->snapshot);
 
 	records->n = 0;
 	records->hidden = false;
@@ -99,6 +114,7 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 	if (max > MaxHeapTuplesPerPage)
 		sl_report_damage(scan->rel, block,
 						 psprintf("It has %u line pointers.", max));
+	prefetch_tuples(page);
 	all_visible = PageIsAllVisible(page) && !scan->snapshot->takenDuringRecovery;
 	for (OffsetNumber lp = FirstOffsetNumber; lp <= max; lp++)
 	{
@@ -108,9 +124,6 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 		int64		offset;
 		bool		visible;
 
-		/* tuples lie from the end of the page down, which no processor foresees */
-		if (lp + 2 <= max)
-			__builtin_prefetch((char *) page + ItemIdGetOffset(PageGetItemId(page, lp + 2)));
 		tuple->t_data = sl_page_tuple(scan->rel, page, block, lp, &len);
 		if (tuple->t_data == NULL)
 			continue;
@@ -133,8 +146,9 @@ collect(SlScan *scan, Buffer buffer, BlockNumber block, SlPageRecords *records)
 		ItemPointerSet(&tuple->t_self, block, lp);
 		visible = all_visible ||
 			HeapTupleSatisfiesVisibility(tuple, scan->snapshot, buffer);
-		HeapCheckForSerializableConflictOut(visible, scan->rel, tuple, buffer,
-											scan->snapshot);
+		if (serializable)
+			HeapCheckForSerializableConflictOut(visible, scan->rel, tuple,
+												buffer, scan->snapshot);
 		if (!visible)
 		{
 			if (sl_tuple_is_deleted(tuple->t_data))

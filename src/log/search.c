@@ -36,32 +36,6 @@ sl_report_damage(Relation rel, BlockNumber block, const char *detail)
 }
 
 bool
-sl_is_record(ItemId item, HeapTupleHeader tuple)
-{
-	return ItemIdGetLength(item) >= SL_HOFF + SL_FIXED_SIZE &&
-		ItemIdGetOffset(item) + ItemIdGetLength(item) <= BLCKSZ &&
-		tuple->t_hoff == SL_HOFF;
-}
-
-HeapTupleHeader
-sl_page_tuple(Relation rel, Page page, BlockNumber block, OffsetNumber lp,
-			  Size *len)
-{
-	ItemId		item = PageGetItemId(page, lp);
-	HeapTupleHeader tuple;
-
-	if (!ItemIdIsNormal(item))
-		return NULL;
-	tuple = (HeapTupleHeader) PageGetItem(page, item);
-	if (!sl_is_record(item, tuple))
-		sl_report_damage(rel, block,
-						 psprintf("Item %u is not a record.", lp));
-	if (len)
-		*len = ItemIdGetLength(item);
-	return tuple;
-}
-
-bool
 sl_tuple_is_deleted(HeapTupleHeader tuple)
 {
 	uint16		infomask = tuple->t_infomask;

@@ -11,17 +11,41 @@
 
 #include "log/record.h"
 
+/* Raise DATA_CORRUPTED for a place in a segment. */
+extern void sl_report_damage(Relation rel, BlockNumber block,
+							 const char *detail) pg_attribute_noreturn();
+
 /* Can what a line pointer with storage leads to be a record? */
-extern bool sl_is_record(ItemId item, HeapTupleHeader tuple);
+static inline bool
+sl_is_record(ItemId item, HeapTupleHeader tuple)
+{
+	return ItemIdGetLength(item) >= SL_HOFF + SL_FIXED_SIZE &&
+		ItemIdGetOffset(item) + ItemIdGetLength(item) <= BLCKSZ &&
+		tuple->t_hoff == SL_HOFF;
+}
 
 /*
  * The tuple at a line pointer of a page of a segment, NULL if the pointer has
  * no storage.  The buffer's content lock is held.  Raises DATA_CORRUPTED if
  * what is there cannot be a record.
  */
-extern HeapTupleHeader sl_page_tuple(Relation rel, Page page,
-									 BlockNumber block, OffsetNumber lp,
-									 Size *len);
+static inline HeapTupleHeader
+sl_page_tuple(Relation rel, Page page, BlockNumber block, OffsetNumber lp,
+			  Size *len)
+{
+	ItemId		item = PageGetItemId(page, lp);
+	HeapTupleHeader tuple;
+
+	if (!ItemIdIsNormal(item))
+		return NULL;
+	tuple = (HeapTupleHeader) PageGetItem(page, item);
+	if (unlikely(!sl_is_record(item, tuple)))
+		sl_report_damage(rel, block,
+						 psprintf("Item %u is not a record.", lp));
+	if (len)
+		*len = ItemIdGetLength(item);
+	return tuple;
+}
 
 /*
  * Was this record committed, and then deleted or updated?  Nothing that is ours
@@ -48,9 +72,5 @@ extern BlockNumber sl_search_block(Relation rel, BlockNumber nblocks,
 
 /* One more than the last tuple with storage, visible or not; base if none. */
 extern int64 sl_search_end(Relation rel, int64 base);
-
-/* Raise DATA_CORRUPTED for a place in a segment. */
-extern void sl_report_damage(Relation rel, BlockNumber block,
-							 const char *detail) pg_attribute_noreturn();
 
 #endif							/* SL_SEARCH_H */

@@ -11,6 +11,14 @@
 
 #include "sql/rows.h"
 
+/*
+ * Memory is taken in blocks of this size.  glibc gives the first one back to the
+ * system when it is freed, and keeps what is not larger from then on; of smaller
+ * ones it would return the sum after each call, and the next call would have to
+ * wait for the system to fill its pages with zeroes again.
+ */
+#define SL_ROWS_BLOCK	(1024 * 1024)
+
 void
 sl_rows_begin(SlRows *rows, FunctionCallInfo fcinfo)
 {
@@ -29,8 +37,9 @@ sl_rows_begin(SlRows *rows, FunctionCallInfo fcinfo)
 
 	/* rows come and go in one order, and need no room to grow */
 	MemoryContextSwitchTo(GenerationContextCreate(CurrentMemoryContext,
-												  "streamlog rows",
-												  0, 8 * 1024, 1024 * 1024));
+												  "streamlog rows", 0,
+												  SL_ROWS_BLOCK,
+												  SL_ROWS_BLOCK));
 	rows->store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0,
 										false, work_mem);
 	MemoryContextSwitchTo(old);
