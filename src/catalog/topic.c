@@ -330,8 +330,8 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
 			Max(topic->locked, lockmode) : lockmode;
 		topic->locked_in = MyProc->lxid;
 	}
-	if (acl != ACL_NO_RIGHTS)
-		(void) check_privilege(topic, acl);
+	if (acl != ACL_NO_RIGHTS && !check_privilege(topic, acl))
+		unknown_topic(topic->name);
 	last_topic = topic;
 	return topic;
 }

@@ -16,7 +16,7 @@
  *
  * Bytes that are cut off stay in the file.  They are gone with it at the end of
  * the transaction.  Chunks go into it, and come back, in one piece each: BufFile
- * would write and read them by the block, which takes three times as long.
+ * would write and read them by the block, which takes more than twice as long.
  *
  * Chunks that are done with, but for those of large records, are kept for the next
  * ones of their size to the end of the transaction, and a few for ever: memory that
