@@ -11,6 +11,7 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
  *
  * streamlog holds the functions, the views and our own tables;
  * topic holds one table per topic, the object that privileges are granted on;
+ * topic_text holds a view of each, with keys, values and headers as text;
  * streamlog_segment holds the tables that the records are stored in, which
  * nobody but us needs to name.
  */
@@ -22,11 +23,15 @@ CREATE SCHEMA topic;
 REVOKE ALL ON SCHEMA topic FROM PUBLIC;
 COMMENT ON SCHEMA topic IS 'streamlog: one table per topic; CREATE here allows create_topic()';
 
+CREATE SCHEMA topic_text;
+REVOKE ALL ON SCHEMA topic_text FROM PUBLIC;
+COMMENT ON SCHEMA topic_text IS 'streamlog: a view of each topic as text; needs the privileges on the topic''s table';
+
 CREATE SCHEMA streamlog_segment;
 REVOKE ALL ON SCHEMA streamlog_segment FROM PUBLIC;
 COMMENT ON SCHEMA streamlog_segment IS 'streamlog: the tables that the records of all topics are stored in';
 
-GRANT USAGE ON SCHEMA streamlog, topic TO PUBLIC;
+GRANT USAGE ON SCHEMA streamlog, topic, topic_text TO PUBLIC;
 
 /* Types */
 
@@ -337,18 +342,50 @@ AS 'MODULE_PATHNAME', 'streamlog_as_json';
 COMMENT ON FUNCTION streamlog.as_json(pg_catalog.bytea)
 IS 'the JSON that a key, a value or a header value holds as UTF-8';
 
+CREATE FUNCTION streamlog.show_text(bytes pg_catalog.bytea)
+RETURNS pg_catalog.text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'streamlog_show_text';
+COMMENT ON FUNCTION streamlog.show_text(pg_catalog.bytea)
+IS 'as_text() for people: bytes that are not text are shown as hexadecimal digits';
+
+CREATE FUNCTION streamlog.show_headers(headers streamlog.header[])
+RETURNS pg_catalog.jsonb
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'streamlog_show_headers';
+COMMENT ON FUNCTION streamlog.show_headers(streamlog.header[])
+IS 'headers as JSON from which headers() would make them: {"key": value, ...}, or, with duplicates, [{"key": value}, ...]';
+
 /*
  * Behind the topics' tables and the views.  None of these is for users: the
- * first refuses what SQL would do to a topic's table.  The others show what is in
+ * trigger functions make INSERT and COPY into a topic's table and its text view
+ * produce, and refuse what else SQL would do to it.  The others show what is in
  * shared memory and are called by the views; a view's functions run as whoever
  * queries it, so each of them checks for itself what that role may see.
  */
+CREATE FUNCTION streamlog.produce_row()
+RETURNS pg_catalog.trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce_row';
+REVOKE ALL ON FUNCTION streamlog.produce_row() FROM PUBLIC;
+COMMENT ON FUNCTION streamlog.produce_row()
+IS 'trigger function: produces the rows that are inserted into the table of a topic';
+
+CREATE FUNCTION streamlog.produce_text()
+RETURNS pg_catalog.trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce_text';
+REVOKE ALL ON FUNCTION streamlog.produce_text() FROM PUBLIC;
+COMMENT ON FUNCTION streamlog.produce_text()
+IS 'trigger function: produces the rows that are inserted into the text view of a topic';
+
 CREATE FUNCTION streamlog.refuse_change()
 RETURNS pg_catalog.trigger
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'streamlog_refuse_change';
+REVOKE ALL ON FUNCTION streamlog.refuse_change() FROM PUBLIC;
 COMMENT ON FUNCTION streamlog.refuse_change()
-IS 'trigger function: refuses INSERT, UPDATE, DELETE and TRUNCATE on the table of a topic';
+IS 'trigger function: refuses UPDATE, DELETE and TRUNCATE on the table of a topic';
 
 CREATE FUNCTION streamlog.partition_end(relation pg_catalog.regclass, partition pg_catalog.int4)
 RETURNS pg_catalog.int8

@@ -23,7 +23,7 @@
 #include "log/fetch.h"
 #include "log/transaction.h"
 #include "shmem/parts.h"
-#include "sql/direct.h"
+#include "sql/executor.h"
 #include "sql/utility.h"
 #include "worker/launcher.h"
 
@@ -48,7 +48,7 @@ _PG_init(void)
 
 	sl_topic_init();
 	sl_transaction_init();
-	sl_direct_init();
+	sl_executor_init();
 	sl_utility_init();
 	sl_launcher_register();
 }

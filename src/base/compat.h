@@ -8,6 +8,7 @@
 #ifndef SL_COMPAT_H
 #define SL_COMPAT_H
 
+#include "commands/trigger.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
 
@@ -37,6 +38,16 @@
 	smgrzeroextend(reln, MAIN_FORKNUM, nblocks, n, false)
 #else
 #define sl_smgr_zeroextend(reln, nblocks, n) sl_zeroextend(reln, nblocks, n)
+#endif
+
+/* Have a trigger fire whatever session_replication_role is. */
+#if PG_VERSION_NUM >= 160000
+#define sl_enable_trigger_always(rel, name, lockmode) \
+	EnableDisableTrigger(rel, name, InvalidOid, TRIGGER_FIRES_ALWAYS, false, \
+						 false, lockmode)
+#else
+#define sl_enable_trigger_always(rel, name, lockmode) \
+	EnableDisableTrigger(rel, name, TRIGGER_FIRES_ALWAYS, false, lockmode)
 #endif
 
 #endif							/* SL_COMPAT_H */

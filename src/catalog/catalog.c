@@ -140,16 +140,45 @@ typedef union SlRunResult
 	char	   *text;
 } SlRunResult;
 
+/* Commands of ours on the stack */
+static int	running = 0;
+
+static SlRunResult
+run_mode(SlRunMode mode, const char *command, int nargs, Oid *types,
+		 Datum *values)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SlRunResult result = {0};
+
+	SPI_connect();
+	switch (mode)
+	{
+		case SL_RUN:
+			execute(command, nargs, types, values);
+			break;
+		case SL_RUN_EACH:
+			execute_each(command, nargs, types, values);
+			break;
+		case SL_RUN_FETCH_ID:
+			result.id = fetch_id(command, nargs, types, values);
+			break;
+		case SL_RUN_FETCH_TEXT:
+			result.text = fetch_text(command, nargs, types, values, context);
+			break;
+	}
+	SPI_finish();
+	return result;
+}
+
 static SlRunResult
 run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Oid			owner = sl_catalog_owner();
 	Oid			save_user;
 	int			save_context;
 	int			nest;
 	bool		pushed = false;
-	SlRunResult result = {0};
+	SlRunResult result;
 
 	if (!OidIsValid(owner))
 		(void) sl_catalog_oid("topic"); /* raises */
@@ -171,29 +200,28 @@ run(SlRunMode mode, const char *command, int nargs, Oid *types, Datum *values)
 		PushActiveSnapshot(GetTransactionSnapshot());
 		pushed = true;
 	}
-	SPI_connect();
-	switch (mode)
+	running++;
+	PG_TRY();
 	{
-		case SL_RUN:
-			execute(command, nargs, types, values);
-			break;
-		case SL_RUN_EACH:
-			execute_each(command, nargs, types, values);
-			break;
-		case SL_RUN_FETCH_ID:
-			result.id = fetch_id(command, nargs, types, values);
-			break;
-		case SL_RUN_FETCH_TEXT:
-			result.text = fetch_text(command, nargs, types, values, context);
-			break;
+		result = run_mode(mode, command, nargs, types, values);
 	}
-	SPI_finish();
+	PG_FINALLY();
+	{
+		running--;
+	}
+	PG_END_TRY();
 	if (pushed)
 		PopActiveSnapshot();
 
 	AtEOXact_GUC(true, nest);
 	SetUserIdAndSecContext(save_user, save_context);
 	return result;
+}
+
+bool
+sl_catalog_is_running(void)
+{
+	return running > 0;
 }
 
 void

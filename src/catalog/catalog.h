@@ -7,6 +7,7 @@
 
 #define SL_SCHEMA			"streamlog"
 #define SL_TOPIC_SCHEMA		"topic"
+#define SL_TEXT_SCHEMA		"topic_text"
 #define SL_SEGMENT_SCHEMA	"streamlog_segment"
 
 /* The OID of one of our tables or indexes; raises if there is none. */
@@ -32,5 +33,8 @@ extern int64 sl_catalog_fetch_id(const char *query, int nargs, Oid *types,
 								 Datum *values);
 extern char *sl_catalog_fetch_text(const char *query, int nargs, Oid *types,
 								   Datum *values);
+
+/* Is such a command running? */
+extern bool sl_catalog_is_running(void);
 
 #endif							/* SL_CATALOG_H */

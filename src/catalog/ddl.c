@@ -3,7 +3,8 @@
  *		Making, changing and dropping topics.
  *
  * A topic is a row, an empty table in schema topic that privileges are granted
- * on, a row for each partition, and for each partition a segment.  All of it is
+ * on, a view of it as text in schema topic_text, a row for each partition, and for
+ * each partition a segment.  All of it is
  * made in the caller's transaction and so rolls back with it.
  *
  * A name is taken under a lock on (a hash of) what it must differ from others
@@ -34,6 +35,7 @@
 #include "base/errors.h"
 #include "catalog/catalog.h"
 #include "catalog/ddl.h"
+#include "catalog/ours.h"
 #include "catalog/segment.h"
 #include "shmem/partition.h"
 
@@ -145,21 +147,26 @@ check_collision(const char *name)
 				 errdetail("The names of two topics may not differ in \".\" and \"_\" only.")));
 }
 
-static Oid
-create_table(const char *name, Oid owner)
+/* Refuse if something else has the name in one of our schemas. */
+static void
+check_not_taken(const char *schema, const char *relname)
 {
-	char	   *relname = table_name(name);
-	const char *table = quote_qualified_identifier(SL_TOPIC_SCHEMA, relname);
-	Oid			schema = get_namespace_oid(SL_TOPIC_SCHEMA, false);
-
-	if (OidIsValid(get_relname_relid(relname, schema)))
+	if (OidIsValid(get_relname_relid(relname, get_namespace_oid(schema, false))))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation %s already exists", table),
+				 errmsg("relation %s already exists",
+						quote_qualified_identifier(schema, relname)),
 				 errdetail("It is not a topic."),
 				 errhint("Move it to another schema: schema \"%s\" is for topics.",
-						 SL_TOPIC_SCHEMA)));
+						 schema)));
+}
 
+static Oid
+create_table(const char *relname, Oid owner)
+{
+	const char *table = quote_qualified_identifier(SL_TOPIC_SCHEMA, relname);
+
+	check_not_taken(SL_TOPIC_SCHEMA, relname);
 	sl_catalog_execute(psprintf("CREATE TABLE %s ("
 								" record_offset int8 NOT NULL,"
 								" \"timestamp\" timestamptz NOT NULL,"
@@ -169,17 +176,50 @@ create_table(const char *name, Oid owner)
 								" CONSTRAINT segments_hold_the_records CHECK (false) NO INHERIT)"
 								" USING heap", table),
 					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("CREATE TRIGGER produce_row BEFORE INSERT ON %s"
+								" FOR EACH ROW EXECUTE FUNCTION streamlog.produce_row()",
+								table),
+					   0, NULL, NULL);
 	sl_catalog_execute(psprintf("CREATE TRIGGER refuse_change"
-								" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
+								" BEFORE UPDATE OR DELETE OR TRUNCATE ON %s"
 								" FOR EACH STATEMENT EXECUTE FUNCTION streamlog.refuse_change()",
 								table),
 					   0, NULL, NULL);
-	sl_catalog_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER refuse_change", table),
+	sl_catalog_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER produce_row,"
+								" ENABLE ALWAYS TRIGGER refuse_change", table),
 					   0, NULL, NULL);
 	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO %s WITH GRANT OPTION",
 								table, quote_identifier(GetUserNameFromId(owner, false))),
 					   0, NULL, NULL);
-	return get_relname_relid(relname, schema);
+	return get_relname_relid(relname, get_namespace_oid(SL_TOPIC_SCHEMA, false));
+}
+
+/*
+ * The topic as people read it.  Everybody may use the view, since whoever does
+ * needs the privileges on the table all the same.
+ */
+static void
+create_text_view(const char *relname)
+{
+	const char *view = quote_qualified_identifier(SL_TEXT_SCHEMA, relname);
+
+	check_not_taken(SL_TEXT_SCHEMA, relname);
+	sl_catalog_execute(psprintf("CREATE VIEW %s WITH (security_invoker) AS"
+								" SELECT partition, record_offset, \"timestamp\","
+								" streamlog.show_text(key) AS key,"
+								" streamlog.show_text(value) AS value,"
+								" streamlog.show_headers(headers) AS headers"
+								" FROM %s", view,
+								quote_qualified_identifier(SL_TOPIC_SCHEMA, relname)),
+					   0, NULL, NULL);
+	sl_catalog_execute(psprintf("CREATE TRIGGER produce_text INSTEAD OF INSERT ON %s"
+								" FOR EACH ROW EXECUTE FUNCTION streamlog.produce_text()",
+								view),
+					   0, NULL, NULL);
+	sl_ours_enable_always(get_relname_relid(relname, get_namespace_oid(SL_TEXT_SCHEMA, false)),
+						  "produce_text");
+	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO PUBLIC", view),
+					   0, NULL, NULL);
 }
 
 /*
@@ -207,6 +247,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	Oid			user = GetUserId();
 	Oid			schema = get_namespace_oid(SL_TOPIC_SCHEMA, false);
 	Jsonb	   *stored;
+	char	   *relname;
 	int32		topic_id;
 
 	check_name(name);
@@ -230,9 +271,11 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	}
 	check_collision(name);
 
+	relname = table_name(name);
 	topic_id = sl_topic_new_id();
-	sl_topic_insert(topic_id, name, create_table(name, user), user, partitions,
-					stored);
+	sl_topic_insert(topic_id, name, create_table(relname, user), user,
+					partitions, stored);
+	create_text_view(relname);
 	CommandCounterIncrement();
 	add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
 								 ACL_NO_RIGHTS), 0, partitions);
@@ -266,39 +309,86 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
 									 ACL_NO_RIGHTS), before, partitions);
 }
 
+/* The view of a topic as text; InvalidOid if somebody has dropped it by hand. */
+static Oid
+text_view(SlTopic *topic)
+{
+	return get_relname_relid(get_rel_name(topic->relation),
+							 get_namespace_oid(SL_TEXT_SCHEMA, false));
+}
+
 /*
- * Refuse as DROP TABLE would if something of a user's needs the table or, as a
- * column can, its row type.
+ * Refuse as DROP TABLE would if something of a user's needs the table, its view
+ * or, as a column can, the row type of one of them.
  */
 static void
 check_dependents(SlTopic *topic)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(topic->relation), ObjectIdGetDatum(text_view(topic))
+	};
 	char	   *dependents;
 
 	dependents = sl_catalog_fetch_text("SELECT pg_catalog.string_agg(name, ', ') FROM"
 									   " (SELECT DISTINCT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS name"
 									   " FROM pg_catalog.pg_depend d"
 									   " WHERE d.deptype = 'n' AND (d.refclassid, d.refobjid) IN"
-									   " (SELECT 'pg_catalog.pg_class'::regclass, $1"
+									   " (SELECT 'pg_catalog.pg_class'::regclass, v FROM (VALUES ($1), ($2)) r(v)"
 									   " UNION ALL SELECT 'pg_catalog.pg_type'::regclass, t.oid"
 									   " FROM pg_catalog.pg_type r, pg_catalog.pg_type t"
-									   " WHERE r.typrelid = $1 AND t.oid IN (r.oid, r.typarray))"
+									   " WHERE r.typrelid IN ($1, $2) AND t.oid IN (r.oid, r.typarray))"
 									   " AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits i"
 									   " WHERE d.classid = 'pg_catalog.pg_class'::regclass"
 									   " AND i.inhrelid = d.objid AND i.inhparent = $1)"
+									   " AND NOT EXISTS (SELECT FROM pg_catalog.pg_rewrite w"
+									   " WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass"
+									   " AND w.oid = d.objid AND w.ev_class = $2)"
 									   " ORDER BY 1 LIMIT 5) o",
-									   1, types, values);
+									   2, types, values);
 	if (dependents)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("cannot drop topic \"%s\" because other objects depend on its table",
 						topic->name),
 				 errdetail("Among these are: %s.", dependents),
-				 errhint("Drop what uses the table %s or its row type first.",
+				 errhint("Drop what uses the table %s, its view in schema \"%s\" or the row type of one of them first.",
 						 quote_qualified_identifier(SL_TOPIC_SCHEMA,
-													get_rel_name(topic->relation)))));
+													get_rel_name(topic->relation)),
+						 SL_TEXT_SCHEMA)));
+}
+
+/*
+ * Lock a topic's table and its view against everybody.  Who uses one of them may
+ * be about to use the other, so neither is waited for with the other in hand.
+ */
+static SlTopic *
+lock_to_drop(const char *name)
+{
+	for (;;)
+	{
+		SlTopic    *topic = sl_topic_open_owned(name, AccessExclusiveLock);
+		Oid			view = text_view(topic);
+
+		if (!OidIsValid(view) ||
+			ConditionalLockRelationOid(view, AccessExclusiveLock))
+			return topic;
+		UnlockRelationOid(topic->relation, AccessExclusiveLock);
+		LockRelationOid(view, AccessExclusiveLock);
+		UnlockRelationOid(view, AccessExclusiveLock);
+	}
+}
+
+static void
+drop_text_view(SlTopic *topic)
+{
+	Oid			view = text_view(topic);
+
+	if (OidIsValid(view))
+		sl_catalog_execute(psprintf("DROP VIEW %s",
+									quote_qualified_identifier(SL_TEXT_SCHEMA,
+															   get_rel_name(view))),
+						   0, NULL, NULL);
 }
 
 static bool
@@ -361,8 +451,9 @@ sl_ddl_drop_topic(const char *name)
 
 	if (drop_without_table(name))
 		return;
-	topic = sl_topic_open_owned(name, AccessExclusiveLock);
+	topic = lock_to_drop(name);
 	check_dependents(topic);
+	drop_text_view(topic);
 	if (is_made_here(topic))
 	{
 		Oid			types[] = {OIDOID};

@@ -423,6 +423,19 @@ sl_topic_find_by_relation(Oid relation)
 	return topic;
 }
 
+int32
+sl_topic_id_by_relation(Oid relation)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	HeapTuple	tuple = find_row(rel, NULL, relation);
+	bool		isnull;
+	int32		topic_id = tuple ?
+	DatumGetInt32(heap_getattr(tuple, Anum_topic_id, RelationGetDescr(rel), &isnull)) : 0;
+
+	table_close(rel, AccessShareLock);
+	return topic_id;
+}
+
 bool
 sl_topic_exists(const char *name)
 {

@@ -56,6 +56,9 @@ extern SlTopic *sl_topic_open_owned(const char *name, LOCKMODE lockmode);
 /* The same by the topic's table; NULL if that is no longer a topic. */
 extern SlTopic *sl_topic_find_by_relation(Oid relation);
 
+/* The id of the living topic with this table; 0 if there is none. */
+extern int32 sl_topic_id_by_relation(Oid relation);
+
 /* Does a topic of this name exist?  No lock, no privilege. */
 extern bool sl_topic_exists(const char *name);
 

@@ -29,4 +29,11 @@ extern struct varlena *sl_convert(SlConversion *conversion, Datum value);
 /* Text of the server's encoding as UTF-8 */
 extern struct varlena *sl_utf8(struct varlena *text);
 
+/*
+ * Bytes as people read them: the text that they hold as UTF-8, or \x and
+ * hexadecimal digits if they are none in the server's encoding.  Palloc'd, or the
+ * bytes themselves.  Raises only if the digits would not fit into a text.
+ */
+extern text *sl_shown_text(struct varlena *bytes);
+
 #endif							/* SL_CONVERT_H */

@@ -18,87 +18,11 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/plannodes.h"
-#include "utils/memutils.h"
 
 #include "sql/direct.h"
-
-static ExecutorRun_hook_type prev_executor_run = NULL;
-static ExecutorFinish_hook_type prev_executor_finish = NULL;
-
-/* Executors on the stack, and the plan of the outermost one */
-static int	depth = 0;
-static PlannedStmt *client_plan = NULL;
-
-/* Is the query's result on its way to the client? */
-static bool
-goes_to_client(QueryDesc *query)
-{
-	CommandDest dest = query->dest ? query->dest->mydest : DestNone;
-
-	return query->operation == CMD_SELECT &&
-		!query->plannedstmt->hasModifyingCTE &&
-		(dest == DestRemote || dest == DestRemoteExecute ||
-		 dest == DestRemoteSimple);
-}
-
-static void
-executor_run(QueryDesc *query, ScanDirection direction, uint64 count,
-			 bool execute_once)
-{
-	PlannedStmt *save = client_plan;
-
-	client_plan = (depth == 0 && goes_to_client(query)) ?
-		query->plannedstmt : NULL;
-	depth++;
-	PG_TRY();
-	{
-		if (prev_executor_run)
-			prev_executor_run(query, direction, count, execute_once);
-		else
-			standard_ExecutorRun(query, direction, count, execute_once);
-	}
-	PG_FINALLY();
-	{
-		depth--;
-		client_plan = save;
-	}
-	PG_END_TRY();
-}
-
-static void
-executor_finish(QueryDesc *query)
-{
-	PlannedStmt *save = client_plan;
-
-	/* triggers run here: whatever they call is theirs */
-	client_plan = NULL;
-	depth++;
-	PG_TRY();
-	{
-		if (prev_executor_finish)
-			prev_executor_finish(query);
-		else
-			standard_ExecutorFinish(query);
-	}
-	PG_FINALLY();
-	{
-		depth--;
-		client_plan = save;
-	}
-	PG_END_TRY();
-}
-
-void
-sl_direct_init(void)
-{
-	prev_executor_run = ExecutorRun_hook;
-	ExecutorRun_hook = executor_run;
-	prev_executor_finish = ExecutorFinish_hook;
-	ExecutorFinish_hook = executor_finish;
-}
+#include "sql/executor.h"
 
 static bool
 is_target(List *targetlist, Node *call)
@@ -107,7 +31,7 @@ is_target(List *targetlist, Node *call)
 
 	foreach(lc, targetlist)
 		if ((Node *) lfirst_node(TargetEntry, lc)->expr == call)
-			return true;
+		return true;
 	return false;
 }
 
@@ -144,7 +68,9 @@ evaluates_once(Plan *plan, Node *call)
 bool
 sl_direct_call(FmgrInfo *flinfo)
 {
-	if (client_plan == NULL || depth != 1 || flinfo->fn_expr == NULL ||
+	PlannedStmt *client_plan = sl_executor_client_plan();
+
+	if (client_plan == NULL || flinfo->fn_expr == NULL ||
 		IsTransactionBlock() || GetCurrentTransactionNestLevel() > 1 ||
 		(MyXactFlags & XACT_FLAGS_PIPELINING))
 		return false;

@@ -7,8 +7,6 @@
 
 #include "fmgr.h"
 
-extern void sl_direct_init(void);
-
 /*
  * Is this call, outside of a transaction block, an item of the target list of
  * the client's SELECT without FROM, or its only FROM item?

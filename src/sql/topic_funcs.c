@@ -1,15 +1,13 @@
 /*
  * topic_funcs.c
- *		The SQL functions on topics, and the trigger on their tables.
+ *		The SQL functions on topics.
  */
 #include "postgres.h"
 
-#include "commands/trigger.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/rel.h"
 
 #include "base/errors.h"
 #include "catalog/ddl.h"
@@ -21,7 +19,6 @@ PG_FUNCTION_INFO_V1(streamlog_create_topic);
 PG_FUNCTION_INFO_V1(streamlog_alter_topic);
 PG_FUNCTION_INFO_V1(streamlog_drop_topic);
 PG_FUNCTION_INFO_V1(streamlog_check_topic);
-PG_FUNCTION_INFO_V1(streamlog_refuse_change);
 
 static char *
 get_name(FunctionCallInfo fcinfo)
@@ -122,34 +119,5 @@ streamlog_check_topic(PG_FUNCTION_ARGS)
 	sl_rows_begin(&rows, fcinfo);
 	topic = sl_topic_open(name, strlen(name), AccessShareLock, ACL_SELECT);
 	sl_check_topic(topic, rows.desc, rows.store);
-	return (Datum) 0;
-}
-
-/*
- * On the table of every topic: whatever SQL would do to it.  Reading is all
- * that is left.
- */
-Datum
-streamlog_refuse_change(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	const char *table;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("refuse_change() must be called as a trigger")));
-
-	table = RelationGetRelationName(trigger->tg_relation);
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot insert into the table of topic \"%s\"", table),
-				 errhint("Use produce(), or produce_batch() for many records.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change the records of topic \"%s\"", table),
-			 errdetail("A log is only ever appended to."),
-			 errhint("drop_topic() removes a topic with all its records.")));
 	return (Datum) 0;
 }

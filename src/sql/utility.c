@@ -13,6 +13,8 @@
  * transaction has ended, whichever way.  Only a session that could carry the
  * command out does that; else anybody could stop the worker of any database.
  *
+ * DDL on what belongs to a topic is refused: see guard.c.
+ *
  * CREATE EXTENSION streamlog is noted, and the launcher woken when it has
  * committed; likewise when there may be a new database.  DROP EXTENSION needs no
  * help: the worker holds no locks between its ticks.
@@ -36,6 +38,8 @@
 #include "catalog/catalog.h"
 #include "shmem/partition.h"
 #include "shmem/workers.h"
+#include "sql/executor.h"
+#include "sql/guard.h"
 #include "sql/utility.h"
 
 /* The arguments of a ProcessUtility_hook */
@@ -217,6 +221,31 @@ run_database_command(SlUtility *u, Node *statement)
 	}
 }
 
+/* What a topic has taken counts as copied: see executor.c. */
+static void
+run_copy(SlUtility *u, CopyStmt *copy)
+{
+	SlExecution execution;
+
+	if (!copy->is_from)
+	{
+		run(u);
+		return;
+	}
+	sl_executor_begin_copy(&execution);
+	PG_TRY();
+	{
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		sl_executor_end(&execution);
+	}
+	PG_END_TRY();
+	if (u->qc && u->qc->commandTag == CMDTAG_COPY)
+		u->qc->nprocessed += execution.produced;
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -225,12 +254,19 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	SlUtility	u = {pstmt, query, read_only_tree, context, params, env, dest, qc};
 	Node	   *statement = pstmt->utilityStmt;
 
+	sl_guard_check_command(statement);
 	switch (nodeTag(statement))
 	{
+		case T_AlterTableStmt:
+			if (!sl_guard_enable_always(statement))
+				run_in_file_order(&u);
+			break;
 		case T_VacuumStmt:
 		case T_ClusterStmt:
-		case T_AlterTableStmt:
 			run_in_file_order(&u);
+			break;
+		case T_CopyStmt:
+			run_copy(&u, (CopyStmt *) statement);
 			break;
 		case T_CreatedbStmt:
 		case T_DropdbStmt:

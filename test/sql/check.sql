@@ -14,6 +14,8 @@ DROP EXTENSION IF EXISTS streamlog CASCADE;
 CREATE EXTENSION streamlog;
 RESET client_min_messages;
 SET search_path = public, streamlog;
+-- else all of it is refused
+SET allow_system_table_mods = on;
 
 -- a topic of one partition and n records, and its segment
 CREATE FUNCTION make(topic text, n int DEFAULT 5) RETURNS regclass LANGUAGE plpgsql AS $$

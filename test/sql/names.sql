@@ -28,6 +28,8 @@ INSERT INTO calls (call) VALUES
 	('end_offset(topic => ''named'', partition => 0)'),
 	('as_text(bytes => ''\x76'')'),
 	('as_json(bytes => ''1'')'),
+	('show_text(bytes => ''\xff'')'),
+	('show_headers(headers => NULL)'),
 	('check_topic(topic => ''named'')'),
 	('topic_visible(relation => ''topic.named'')'),
 	('partition_end(relation => ''topic.named'', partition => 0)'),

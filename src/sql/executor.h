@@ -1,0 +1,41 @@
+/*
+ * executor.h
+ *		What streamlog has to know of the executors that run.
+ */
+#ifndef SL_EXECUTOR_H
+#define SL_EXECUTOR_H
+
+#include "executor/execdesc.h"
+#include "fmgr.h"
+
+/* An executor or COPY on the stack */
+typedef struct SlExecution
+{
+	QueryDesc  *query;			/* NULL: nothing that could be the client's */
+	bool		is_copy;
+	uint64		produced;		/* rows that became records */
+	struct SlExecution *outer;
+} SlExecution;
+
+extern void sl_executor_init(void);
+
+/*
+ * Put a COPY .. FROM on the stack, in the caller's memory, and take it off; the
+ * latter also when it has raised.
+ */
+extern void sl_executor_begin_copy(SlExecution *copy);
+extern void sl_executor_end(SlExecution *execution);
+
+/*
+ * The plan of the client's statement, if that is a query whose result is on its
+ * way to the client and nothing else is on the stack; else NULL.
+ */
+extern PlannedStmt *sl_executor_client_plan(void);
+
+/*
+ * The row that this trigger was called for has become a record: the statement
+ * counts it, as it counts rows that it has inserted.
+ */
+extern void sl_executor_count_row(FmgrInfo *trigger);
+
+#endif							/* SL_EXECUTOR_H */

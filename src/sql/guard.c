@@ -1,0 +1,293 @@
+/*
+ * guard.c
+ *		Refusing what would break a topic: DDL on its relations, and writes to
+ *		its segments.
+ *
+ * Only the owner of the extension owns these relations, and superusers may do
+ * everything.  But an index, a trigger or a row of somebody's would make a segment
+ * unfit to be appended to or read, and a new name or column would take the topic
+ * away from its consumers: it is told to them before, with what to do instead,
+ * rather than found out afterwards.  Our own commands pass, and so do those of a
+ * restore, since what has been loaded from a dump is not a topic here yet.
+ *
+ * Who has to mend a segment that is damaged can, as in PostgreSQL's own catalogs,
+ * with allow_system_table_mods, a superuser's setting.
+ *
+ * What concerns storage only (VACUUM FULL, SET TABLESPACE, statistics) and grants
+ * and comments are nobody's harm.
+ *
+ * INSERT, COPY, UPDATE, DELETE and TRUNCATE on a topic's table are its triggers'.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "catalog/catalog.h"
+#include "catalog/ours.h"
+#include "sql/guard.h"
+
+/* Why a kind of command is refused, and what to do instead */
+typedef struct SlRefusal
+{
+	const char *action;			/* "cannot %s" */
+	const char *detail;
+	const char *hint;
+} SlRefusal;
+
+static const SlRefusal alter_refusal = {
+	"alter",
+	"Its columns, owner and options are what create_topic() has given it.",
+	"Use alter_topic() for the topic's partitions, configs and owner."
+};
+static const SlRefusal rename_refusal = {
+	"rename or move",
+	"Its consumers know a topic, and their offsets in it, by its name; Kafka does not rename topics either.",
+	"Create a topic of the new name, and have producers and consumers change over to it."
+};
+static const SlRefusal drop_refusal = {
+	"drop",
+	"It is a part of a topic.",
+	"Use drop_topic()."
+};
+static const SlRefusal truncate_refusal = {
+	"truncate",
+	"A log is only ever appended to.",
+	"Use delete_records() to remove the oldest records, or drop_topic()."
+};
+static const SlRefusal index_refusal = {
+	"create an index on",
+	"A log is found by the order of its file; an index would make every append slower.",
+	"Consume the topic into a table of your own, and put the index on that."
+};
+static const SlRefusal trigger_refusal = {
+	"create a trigger or rule on",
+	"Records are appended past the executor: it would never run.",
+	"Consume the topic, for example with fetch_records()."
+};
+static const SlRefusal policy_refusal = {
+	"enable row security on",
+	"Records are read past the executor: it would not hold.",
+	"Grant or revoke SELECT on the topic, or use a topic for each group of readers."
+};
+static const SlRefusal inherit_refusal = {
+	"make a table inherit from",
+	"The tables that inherit from a topic's are its segments.",
+	"Use CREATE TABLE .. (LIKE ..) for a table with the same columns."
+};
+static const SlRefusal write_refusal = {
+	"write to",
+	"Only the log itself appends to a segment.",
+	"Use produce(), or INSERT or COPY into the topic's table."
+};
+
+static bool
+is_guarded(Oid relation)
+{
+	return !sl_catalog_is_running() && !allowSystemTableMods &&
+		sl_ours(relation) != SL_NOT_OURS;
+}
+
+static void
+refuse(Oid relation, const SlRefusal *refusal)
+{
+	static const char *const kinds[] = {
+		[SL_TOPIC_TABLE] = "the table of a topic",
+		[SL_TOPIC_TEXT] = "the text view of a topic",
+		[SL_SEGMENT_TABLE] = "a segment of a topic"
+	};
+
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot %s \"%s\": it is %s", refusal->action,
+					get_rel_name(relation), kinds[sl_ours(relation)]),
+			 errdetail("%s", refusal->detail),
+			 errhint("%s", refusal->hint)));
+}
+
+static void
+check_relation(RangeVar *name, const SlRefusal *refusal)
+{
+	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+
+	if (OidIsValid(relation) && is_guarded(relation))
+		refuse(relation, refusal);
+}
+
+static void
+check_relations(List *names, const SlRefusal *refusal)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		check_relation(lfirst_node(RangeVar, lc), refusal);
+}
+
+/* What ALTER TABLE may do to any of them */
+static bool
+is_harmless(const AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
+		case AT_SetStatistics:
+		case AT_SetTableSpace:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+check_alter_table(AlterTableStmt *alter)
+{
+	const SlRefusal *refusal = NULL;
+	ListCell   *lc;
+
+	foreach(lc, alter->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddInherit)
+			check_relation(castNode(RangeVar, cmd->def), &inherit_refusal);
+		if (cmd->subtype == AT_EnableRowSecurity ||
+			cmd->subtype == AT_ForceRowSecurity)
+			refusal = &policy_refusal;
+		else if (!is_harmless(cmd) && refusal == NULL)
+			refusal = &alter_refusal;
+	}
+	if (refusal)
+		check_relation(alter->relation, refusal);
+}
+
+static void
+check_drop(DropStmt *drop)
+{
+	ListCell   *lc;
+
+	foreach(lc, drop->objects)
+	{
+		List	   *name = NIL;
+
+		switch (drop->removeType)
+		{
+			case OBJECT_TABLE:
+			case OBJECT_VIEW:
+				name = lfirst_node(List, lc);
+				break;
+			case OBJECT_TRIGGER:
+			case OBJECT_RULE:
+			case OBJECT_POLICY:
+				/* the relation's name, then the object's */
+				name = list_copy(lfirst_node(List, lc));
+				name = list_truncate(name, list_length(name) - 1);
+				break;
+			default:
+				return;
+		}
+		if (name != NIL && list_length(name) <= 3)
+			check_relation(makeRangeVarFromNameList(name), &drop_refusal);
+	}
+}
+
+void
+sl_guard_check_command(Node *command)
+{
+	switch (nodeTag(command))
+	{
+		case T_AlterTableStmt:
+			check_alter_table((AlterTableStmt *) command);
+			break;
+		case T_RenameStmt:
+			check_relation(((RenameStmt *) command)->relation, &rename_refusal);
+			break;
+		case T_AlterObjectSchemaStmt:
+			check_relation(((AlterObjectSchemaStmt *) command)->relation,
+						   &rename_refusal);
+			break;
+		case T_IndexStmt:
+			check_relation(((IndexStmt *) command)->relation, &index_refusal);
+			break;
+		case T_CreateTrigStmt:
+			check_relation(((CreateTrigStmt *) command)->relation,
+						   &trigger_refusal);
+			break;
+		case T_RuleStmt:
+			check_relation(((RuleStmt *) command)->relation, &trigger_refusal);
+			break;
+		case T_CreatePolicyStmt:
+			check_relation(((CreatePolicyStmt *) command)->table,
+						   &policy_refusal);
+			break;
+		case T_ViewStmt:
+			check_relation(((ViewStmt *) command)->view, &alter_refusal);
+			break;
+		case T_TruncateStmt:
+			check_relations(((TruncateStmt *) command)->relations,
+							&truncate_refusal);
+			break;
+		case T_CreateStmt:
+			check_relations(((CreateStmt *) command)->inhRelations,
+							&inherit_refusal);
+			break;
+		case T_CreateForeignTableStmt:
+			check_relations(((CreateForeignTableStmt *) command)->base.inhRelations,
+							&inherit_refusal);
+			break;
+		case T_DropStmt:
+			check_drop((DropStmt *) command);
+			break;
+		default:
+			break;
+	}
+}
+
+bool
+sl_guard_enable_always(Node *command)
+{
+	AlterTableStmt *alter = (AlterTableStmt *) command;
+	AlterTableCmd *cmd;
+	Oid			view;
+
+	if (!IsA(command, AlterTableStmt) || list_length(alter->cmds) != 1)
+		return false;
+	cmd = linitial_node(AlterTableCmd, alter->cmds);
+	if (cmd->subtype != AT_EnableAlwaysTrig ||
+		strcmp(cmd->name, "produce_text") != 0)
+		return false;
+	view = RangeVarGetRelid(alter->relation, NoLock, true);
+	if (!OidIsValid(view) || get_rel_relkind(view) != RELKIND_VIEW ||
+		get_rel_namespace(view) != get_namespace_oid(SL_TEXT_SCHEMA, true))
+		return false;
+	if (!pg_class_ownercheck(view, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_VIEW, get_rel_name(view));
+	sl_ours_enable_always(view, cmd->name);
+	return true;
+}
+
+void
+sl_guard_check_writes(List *range_table)
+{
+	Oid			schema = InvalidOid;
+	ListCell   *lc;
+
+	foreach(lc, range_table)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind != RTE_RELATION ||
+			!(rte->requiredPerms & (ACL_INSERT | ACL_UPDATE | ACL_DELETE)))
+			continue;
+		if (!OidIsValid(schema))
+			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, true);
+		if (!OidIsValid(schema))
+			return;
+		if (get_rel_namespace(rte->relid) == schema && is_guarded(rte->relid))
+			refuse(rte->relid, &write_refusal);
+	}
+}
