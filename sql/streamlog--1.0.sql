@@ -266,6 +266,13 @@ AS 'MODULE_PATHNAME', 'streamlog_flush';
 COMMENT ON FUNCTION streamlog.flush()
 IS 'append what this transaction has produced now, and return where it went';
 
+CREATE FUNCTION streamlog.pending_records()
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_pending_records';
+COMMENT ON FUNCTION streamlog.pending_records()
+IS 'what this transaction has produced and not appended yet; these records have no offset so far';
+
 CREATE FUNCTION streamlog.headers(headers pg_catalog.jsonb)
 RETURNS streamlog.header[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -301,6 +308,26 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
 AS 'MODULE_PATHNAME', 'streamlog_fetch_records';
 COMMENT ON FUNCTION streamlog.fetch_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.int4, pg_catalog.int4, pg_catalog.interval)
 IS 'the records of a partition from an offset on, waiting up to max_wait for the first';
+
+CREATE FUNCTION streamlog.records(
+	topic pg_catalog.text,
+	partition pg_catalog.int4 DEFAULT NULL,
+	from_offset pg_catalog.int8 DEFAULT NULL,
+	before_offset pg_catalog.int8 DEFAULT NULL)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 100000
+AS 'MODULE_PATHNAME', 'streamlog_records';
+COMMENT ON FUNCTION streamlog.records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.int8)
+IS 'the log of a topic, or of one partition, as a relation: all that a consumer could read now';
+
+CREATE FUNCTION streamlog.tail(
+	topic pg_catalog.text,
+	n pg_catalog.int4 DEFAULT 10)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_tail';
+COMMENT ON FUNCTION streamlog.tail(pg_catalog.text, pg_catalog.int4)
+IS 'the last n records of a topic, over all partitions, the latest last';
 
 CREATE FUNCTION streamlog.offset_for_time(
 	topic pg_catalog.text,

@@ -315,14 +315,41 @@ fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
 	return false;
 }
 
+static void
+begin_fetch(SlFetch *fetch, SlTopic *topic, const SlFetchLimits *limits,
+			TupleDesc desc, Tuplestorestate *store)
+{
+	struct varlena *name = (struct varlena *) cstring_to_text(topic->name);
+
+	fetch->limits = limits;
+	fetch->desc = desc;
+	fetch->store = store;
+	fetch->slot.topic = name;
+	fetch->row_context = AllocSetContextCreate(CurrentMemoryContext,
+											   "streamlog fetch",
+											   ALLOCSET_DEFAULT_SIZES);
+	if (VARATT_CAN_MAKE_SHORT(name))
+	{
+		Size		size = VARATT_CONVERTED_SHORT_SIZE(name);
+
+		memmove((char *) name + VARHDRSZ_SHORT, VARDATA(name),
+				size - VARHDRSZ_SHORT);
+		SET_VARSIZE_SHORT(name, size);
+	}
+}
+
+static void
+end_fetch(SlFetch *fetch)
+{
+	MemoryContextDelete(fetch->row_context);
+	pfree(fetch->slot.topic);
+}
+
 void
 sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 		 const SlFetchLimits *limits, TupleDesc desc, Tuplestorestate *store)
 {
-	SlFetch		fetch = {
-		.limits = limits, .desc = desc, .store = store,
-		.slot.base.tts_ops = &record_slot_ops
-	};
+	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
 	long		wait = Min(limits->max_wait, max_wait);
 	TimestampTz deadline = 0;
 	SlPartitionState state;
@@ -333,19 +360,8 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 	check_range(topic, partition, offset, &state);
 	if (limits->max_records == 0)
 		return;
-	fetch.row_context = AllocSetContextCreate(CurrentMemoryContext,
-											  "streamlog fetch",
-											  ALLOCSET_DEFAULT_SIZES);
-	fetch.slot.topic = (struct varlena *) cstring_to_text(topic->name);
-	if (VARATT_CAN_MAKE_SHORT(fetch.slot.topic))
-	{
-		Size		size = VARATT_CONVERTED_SHORT_SIZE(fetch.slot.topic);
 
-		memmove((char *) fetch.slot.topic + VARHDRSZ_SHORT, VARDATA(fetch.slot.topic),
-				size - VARHDRSZ_SHORT);
-		SET_VARSIZE_SHORT(fetch.slot.topic, size);
-	}
-
+	begin_fetch(&fetch, topic, limits, desc, store);
 	while (!fetch_available(topic, log, &state, &offset, &fetch))
 	{
 		if (wait <= 0 || IsolationUsesXactSnapshot() ||
@@ -357,7 +373,26 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 			break;
 		log = sl_log_open(topic, partition, &state);
 	}
-	MemoryContextDelete(fetch.row_context);
+	end_fetch(&fetch);
+}
+
+int64
+sl_fetch_range(SlTopic *topic, int32 partition, int64 from, int64 before,
+			   TupleDesc desc, Tuplestorestate *store)
+{
+	const SlFetchLimits limits = {
+		.max_records = PG_INT64_MAX, .max_bytes = PG_INT64_MAX
+	};
+	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
+	SlPartitionState state;
+	SlLog	   *log = sl_log_open(topic, partition, &state);
+
+	from = Max(from, state.log_start);
+	state.visible_end = Min(state.visible_end, before);
+	begin_fetch(&fetch, topic, &limits, desc, store);
+	(void) fetch_available(topic, log, &state, &from, &fetch);
+	end_fetch(&fetch);
+	return fetch.records;
 }
 
 SlLog *

@@ -28,6 +28,14 @@ extern void sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 					 Tuplestorestate *store);
 
 /*
+ * The same for what can be read now of the offsets from from on and below before,
+ * without a limit and without waiting.  Returns the number of records.
+ */
+extern int64 sl_fetch_range(SlTopic *topic, int32 partition, int64 from,
+							int64 before, TupleDesc desc,
+							Tuplestorestate *store);
+
+/*
  * What of a partition can be read now: from start up to end.  Flushes WAL so far
  * that a crash cannot take any of it back.
  */

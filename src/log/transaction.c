@@ -425,6 +425,29 @@ sl_transaction_flush(SlProducedReport report, void *arg)
 	enable_producer_timeout();
 }
 
+void
+sl_transaction_read(SlProducedReport visitor, void *arg)
+{
+	SlRecord  **records = palloc_array(SlRecord *, SL_APPEND_RECORDS);
+
+	for (int i = 0; i < npendings; i++)
+	{
+		SlPending  *pending = pendings[i];
+		SlBufferReader reader;
+		int			n;
+
+		if (sl_buffer_count(pending->buffer) == 0 || !topic_is_alive(pending))
+			continue;
+		sl_buffer_read_begin(pending->buffer, &reader);
+		while ((n = sl_buffer_read(&reader, &spill_file, records,
+								   SL_APPEND_RECORDS, SL_APPEND_BYTES)) > 0)
+			for (int j = 0; j < n; j++)
+				visitor(arg, pending->topic, pending->partition, records[j]);
+		sl_buffer_read_end(&reader);
+	}
+	pfree(records);
+}
+
 /* The end of the transaction: nothing here may raise. */
 static void
 forget_transaction(void)

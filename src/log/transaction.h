@@ -7,7 +7,7 @@
 
 #include "log/record.h"
 
-/* Called for every record once it is appended, in the order of the log. */
+/* Called for every record, in the order of the log. */
 typedef void (*SlProducedReport) (void *arg, SlTopic *topic, int32 partition,
 								  const SlRecord *record);
 
@@ -23,7 +23,13 @@ extern SlRecord *sl_transaction_add(SlTopic *topic, int32 partition,
 									Size tuple_len);
 
 /*
- * Append all that is buffered now.  Raises if some of it belongs to an outer
+ * Visit what is buffered; these records have no offset yet.  May raise if some
+ * are in the temporary file.
+ */
+extern void sl_transaction_read(SlProducedReport visitor, void *arg);
+
+/*
+ * Append all that is buffered now, and report it.  Raises if some of it belongs to an outer
  * level of the transaction, which a rollback of this one would take along.
  */
 extern void sl_transaction_flush(SlProducedReport report, void *arg);

@@ -4,31 +4,17 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "fmgr.h"
-#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "log/fetch.h"
 #include "sql/rows.h"
+#include "sql/topic_args.h"
 
 PG_FUNCTION_INFO_V1(streamlog_fetch_records);
 PG_FUNCTION_INFO_V1(streamlog_offset_for_time);
 PG_FUNCTION_INFO_V1(streamlog_start_offset);
 PG_FUNCTION_INFO_V1(streamlog_end_offset);
-
-static SlTopic *
-open_topic(text *name)
-{
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot read a topic during recovery"),
-				 errdetail("What may be read is known on the primary only."),
-				 errhint("Connect to the primary, or promote this server.")));
-	return sl_topic_open(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name),
-						 AccessShareLock, ACL_SELECT);
-}
 
 static void
 invalid_argument(const char *argument, const char *hint)
@@ -80,7 +66,7 @@ streamlog_fetch_records(PG_FUNCTION_ARGS)
 		invalid_argument("max_bytes", "It must not be negative; the first record is returned whatever its size.");
 
 	sl_rows_begin(&rows, fcinfo);
-	topic = open_topic(PG_GETARG_TEXT_PP(0));
+	topic = sl_open_topic_to_read(fcinfo, "fetch_records()");
 	sl_fetch(topic, PG_GETARG_INT32(1), PG_GETARG_INT64(2), &limits,
 			 rows.desc, rows.store);
 	return (Datum) 0;
@@ -90,7 +76,7 @@ streamlog_fetch_records(PG_FUNCTION_ARGS)
 Datum
 streamlog_offset_for_time(PG_FUNCTION_ARGS)
 {
-	SlTopic    *topic = open_topic(PG_GETARG_TEXT_PP(0));
+	SlTopic    *topic = sl_open_topic_to_read(fcinfo, "fetch_records()");
 	int64		offset = sl_fetch_offset_for_time(topic, PG_GETARG_INT32(1),
 												  PG_GETARG_TIMESTAMPTZ(2));
 
@@ -105,7 +91,7 @@ streamlog_start_offset(PG_FUNCTION_ARGS)
 {
 	SlPartitionState state;
 
-	(void) sl_fetch_bounds(open_topic(PG_GETARG_TEXT_PP(0)),
+	(void) sl_fetch_bounds(sl_open_topic_to_read(fcinfo, "start_offset()"),
 						   PG_GETARG_INT32(1), &state);
 	PG_RETURN_INT64(state.log_start);
 }
@@ -116,7 +102,7 @@ streamlog_end_offset(PG_FUNCTION_ARGS)
 {
 	SlPartitionState state;
 
-	(void) sl_fetch_bounds(open_topic(PG_GETARG_TEXT_PP(0)),
+	(void) sl_fetch_bounds(sl_open_topic_to_read(fcinfo, "end_offset()"),
 						   PG_GETARG_INT32(1), &state);
 	PG_RETURN_INT64(state.visible_end);
 }
