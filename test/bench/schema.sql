@@ -10,6 +10,11 @@ CREATE TABLE bench.keyed (
 	created timestamptz NOT NULL DEFAULT now(),
 	key bytea,
 	value bytea);
+CREATE TABLE bench.keyed_text (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	created timestamptz NOT NULL DEFAULT now(),
+	key text,
+	value text);
 CREATE TABLE bench.bare (id bigint, created timestamptz, key bytea, value bytea);
 
 -- A table that is read, and one for each row that inserts one by one.
@@ -21,6 +26,11 @@ CREATE TABLE bench.waited (LIKE bench.keyed INCLUDING ALL);
 CREATE FUNCTION bench.batch() RETURNS bytea[]
 LANGUAGE sql
 RETURN (SELECT array_agg(decode(lpad(to_hex(i), 200, '0123456789abcdef'), 'hex'))
+		FROM generate_series(1, 1000) i);
+
+CREATE FUNCTION bench.text_batch() RETURNS text[]
+LANGUAGE sql
+RETURN (SELECT array_agg(lpad(to_hex(i), 100, '0123456789abcdef'))
 		FROM generate_series(1, 1000) i);
 
 -- Drop a topic if it exists, wait until its segments are gone, create it anew.
