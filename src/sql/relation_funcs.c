@@ -11,13 +11,15 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/tuplesort.h"
+#include "utils/typcache.h"
 
 #include "log/fetch.h"
 #include "log/transaction.h"
@@ -52,83 +54,86 @@ streamlog_records(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* A row of tail() */
-typedef struct SlTailRow
+/* Columns by which the rows of tail() are sorted, before those of a record */
+enum
 {
-	TimestampTz time;			/* the latest up to it in its partition */
-	int32		partition;
-	int64		number;			/* its place there */
-	MinimalTuple row;
-} SlTailRow;
-
-static int
-compare_tail_rows(const void *a, const void *b)
-{
-	const SlTailRow *left = a;
-	const SlTailRow *right = b;
-
-	if (left->time != right->time)
-		return left->time < right->time ? -1 : 1;
-	if (left->partition != right->partition)
-		return left->partition < right->partition ? -1 : 1;
-	return left->number < right->number ? -1 : left->number > right->number;
-}
+	SL_TAIL_LATEST = 1,			/* latest time up to it in its partition */
+	SL_TAIL_NUMBER,				/* its place there */
+	SL_TAIL_KEYS = SL_TAIL_NUMBER,
+	SL_TAIL_PARTITION = SL_TAIL_KEYS + SL_ATT_PARTITION
+};
 
 typedef struct SlTail
 {
-	TupleDesc	desc;
-	TupleTableSlot *slot;
-	SlTailRow  *rows;
-	int64		n;
-	int64		allocated;
-	int64		wanted;
+	int64		wanted;			/* of all partitions together */
+	int64		found;			/* in sort */
+	TupleDesc	desc;			/* of a record */
+	TupleTableSlot *record;
+	TupleTableSlot *row;		/* a record with the sort's columns */
+	Tuplesortstate *sort;
 } SlTail;
+
+static Oid
+less_than(Oid type)
+{
+	return lookup_type_cache(type, TYPECACHE_LT_OPR)->lt_opr;
+}
+
+static void
+begin_tail(SlTail *tail, TupleDesc desc, int64 wanted)
+{
+	AttrNumber	keys[] = {SL_TAIL_LATEST, SL_TAIL_PARTITION, SL_TAIL_NUMBER};
+	Oid			operators[] = {
+		less_than(TIMESTAMPTZOID), less_than(INT4OID), less_than(INT8OID)
+	};
+	Oid			collations[] = {InvalidOid, InvalidOid, InvalidOid};
+	bool		nulls_first[] = {false, false, false};
+	TupleDesc	row_desc = CreateTemplateTupleDesc(SL_TAIL_KEYS + desc->natts);
+
+	TupleDescInitEntry(row_desc, SL_TAIL_LATEST, "latest", TIMESTAMPTZOID, -1, 0);
+	TupleDescInitEntry(row_desc, SL_TAIL_NUMBER, "number", INT8OID, -1, 0);
+	for (int i = 1; i <= desc->natts; i++)
+		TupleDescCopyEntry(row_desc, SL_TAIL_KEYS + i, desc, i);
+
+	tail->wanted = wanted;
+	tail->found = 0;
+	tail->desc = desc;
+	tail->record = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	tail->row = MakeSingleTupleTableSlot(row_desc, &TTSOpsVirtual);
+	tail->sort = tuplesort_begin_heap(row_desc, lengthof(keys), keys, operators,
+									  collations, nulls_first, work_mem, NULL,
+									  TUPLESORT_NONE);
+}
 
 /* Take the last rows out of what was found in a partition. */
 static void
-take_rows(SlTail *tail, int32 partition, Tuplestorestate *store, int64 found)
+take_rows(SlTail *tail, Tuplestorestate *store, int64 found)
 {
+	TupleTableSlot *record = tail->record;
+	TupleTableSlot *row = tail->row;
 	TimestampTz latest = PG_INT64_MIN;
 
-	for (int64 i = 0; i < found && tuplestore_gettupleslot(store, true, false, tail->slot); i++)
+	for (int64 i = 0; i < found && tuplestore_gettupleslot(store, true, false, record); i++)
 	{
-		bool		isnull;
-		TimestampTz time = DatumGetTimestampTz(slot_getattr(tail->slot, SL_ATT_TIMESTAMP,
-															&isnull));
-		SlTailRow  *row;
-
-		latest = Max(latest, time);
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(record);
+		latest = Max(latest, DatumGetTimestampTz(record->tts_values[SL_ATT_TIMESTAMP - 1]));
 		if (i < found - tail->wanted)
 			continue;
-		if (tail->n == tail->allocated)
-		{
-			tail->allocated = Max(64, tail->allocated * 2);
-			tail->rows = tail->rows ?
-				repalloc_huge(tail->rows, tail->allocated * sizeof(SlTailRow)) :
-				palloc(tail->allocated * sizeof(SlTailRow));
-		}
-		row = &tail->rows[tail->n++];
-		row->time = latest;
-		row->partition = partition;
-		row->number = i;
-		row->row = ExecCopySlotMinimalTuple(tail->slot);
+		ExecClearTuple(row);
+		row->tts_values[SL_TAIL_LATEST - 1] = TimestampTzGetDatum(latest);
+		row->tts_isnull[SL_TAIL_LATEST - 1] = false;
+		row->tts_values[SL_TAIL_NUMBER - 1] = Int64GetDatum(i);
+		row->tts_isnull[SL_TAIL_NUMBER - 1] = false;
+		memcpy(row->tts_values + SL_TAIL_KEYS, record->tts_values,
+			   tail->desc->natts * sizeof(Datum));
+		memcpy(row->tts_isnull + SL_TAIL_KEYS, record->tts_isnull,
+			   tail->desc->natts * sizeof(bool));
+		ExecStoreVirtualTuple(row);
+		tuplesort_puttupleslot(tail->sort, row);
+		tail->found++;
 	}
-}
-
-/* No more than are wanted in all */
-static void
-keep_last(SlTail *tail)
-{
-	int64		surplus = tail->n - tail->wanted;
-
-	if (tail->n > 1)
-		qsort(tail->rows, tail->n, sizeof(SlTailRow), compare_tail_rows);
-	if (surplus <= 0)
-		return;
-	for (int64 i = 0; i < surplus; i++)
-		pfree(tail->rows[i].row);
-	tail->n = tail->wanted;
-	memmove(tail->rows, tail->rows + surplus, tail->n * sizeof(SlTailRow));
+	ExecClearTuple(row);
 }
 
 static void
@@ -152,9 +157,31 @@ tail_of_partition(SlTail *tail, SlTopic *topic, int32 partition)
 		tuplestore_clear(store);
 		width *= 2;
 	}
-	take_rows(tail, partition, store, found);
+	take_rows(tail, store, found);
 	tuplestore_end(store);
-	keep_last(tail);
+}
+
+/* Put the last of all rows into the result, in their order. */
+static void
+end_tail(SlTail *tail, Tuplestorestate *result)
+{
+	TupleTableSlot *sorted = MakeSingleTupleTableSlot(tail->row->tts_tupleDescriptor,
+													  &TTSOpsMinimalTuple);
+
+	tuplesort_performsort(tail->sort);
+	if (tail->found > tail->wanted)
+		(void) tuplesort_skiptuples(tail->sort, tail->found - tail->wanted, true);
+	while (tuplesort_gettupleslot(tail->sort, true, false, sorted, NULL))
+	{
+		slot_getallattrs(sorted);
+		tuplestore_putvalues(result, tail->desc,
+							 sorted->tts_values + SL_TAIL_KEYS,
+							 sorted->tts_isnull + SL_TAIL_KEYS);
+	}
+	tuplesort_end(tail->sort);
+	ExecDropSingleTupleTableSlot(sorted);
+	ExecDropSingleTupleTableSlot(tail->row);
+	ExecDropSingleTupleTableSlot(tail->record);
 }
 
 /* tail(topic, n) */
@@ -163,7 +190,7 @@ streamlog_tail(PG_FUNCTION_ARGS)
 {
 	SlTopic    *topic;
 	SlRows		rows;
-	SlTail		tail = {0};
+	SlTail		tail;
 
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 0)
 		ereport(ERROR,
@@ -172,20 +199,13 @@ streamlog_tail(PG_FUNCTION_ARGS)
 				 errhint("It is the number of records wanted, and must not be negative.")));
 	sl_rows_begin(&rows, fcinfo);
 	topic = sl_open_topic_to_read(fcinfo, "tail()");
-	tail.wanted = PG_GETARG_INT32(1);
-	if (tail.wanted == 0)
+	if (PG_GETARG_INT32(1) == 0)
 		return (Datum) 0;
 
-	tail.desc = rows.desc;
-	tail.slot = MakeSingleTupleTableSlot(rows.desc, &TTSOpsMinimalTuple);
+	begin_tail(&tail, rows.desc, PG_GETARG_INT32(1));
 	for (int32 p = 0; p < topic->partitions; p++)
 		tail_of_partition(&tail, topic, p);
-	for (int64 i = 0; i < tail.n; i++)
-	{
-		ExecStoreMinimalTuple(tail.rows[i].row, tail.slot, false);
-		tuplestore_puttupleslot(rows.store, tail.slot);
-	}
-	ExecDropSingleTupleTableSlot(tail.slot);
+	end_tail(&tail, rows.store);
 	return (Datum) 0;
 }
 

@@ -51,60 +51,83 @@ enum
 /* What a trigger of a statement keeps between rows */
 typedef struct SlTableSite
 {
-	Oid			table;			/* the topic's table */
 	char		name[SL_MAX_TOPIC_NAME + 1];
 	int			name_len;
 } SlTableSite;
 
+/* What create_topic() has made such a trigger for */
+typedef struct SlTableKind
+{
+	const char *schema;
+	TriggerEvent event;
+	int			natts;
+} SlTableKind;
+
+static const SlTableKind topic_table = {
+	SL_TOPIC_SCHEMA,
+	TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE,
+	SL_SEGMENT_ATTS
+};
+static const SlTableKind text_view = {
+	SL_TEXT_SCHEMA,
+	TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_INSTEAD,
+	SL_TEXT_ATTS
+};
+
 static void
-check_called_as(FunctionCallInfo fcinfo, const char *schema, TriggerEvent event,
-				int natts)
+check_called_as(FunctionCallInfo fcinfo, const SlTableKind *kind)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		(trigger->tg_event & (TRIGGER_EVENT_OPMASK | TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != event ||
-		RelationGetNamespace(trigger->tg_relation) != get_namespace_oid(schema, false) ||
-		RelationGetDescr(trigger->tg_relation)->natts != natts)
+		(trigger->tg_event & (TRIGGER_EVENT_OPMASK | TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != kind->event ||
+		RelationGetNamespace(trigger->tg_relation) != get_namespace_oid(kind->schema, false) ||
+		RelationGetDescr(trigger->tg_relation)->natts != kind->natts)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this is the trigger function of what create_topic() has made in schema \"%s\"",
-						schema)));
+						kind->schema)));
 }
 
-/* The topic behind a table or, of the same name, a view; for this statement */
-static SlTableSite *
-table_site(FmgrInfo *flinfo, Relation rel)
+/* The topic behind a table or, of the same name, a view */
+static SlTopic *
+find_topic(Relation rel)
 {
+	Oid			table = RelationGetRelid(rel);
+	SlTopic    *topic = NULL;
+
+	if (rel->rd_rel->relkind == RELKIND_VIEW)
+		table = get_relname_relid(RelationGetRelationName(rel),
+								  get_namespace_oid(SL_TOPIC_SCHEMA, false));
+	if (OidIsValid(table))
+		topic = sl_topic_find_by_relation(table);
+	if (topic == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a topic", RelationGetRelationName(rel)),
+				 errhint("The view \"topics\" lists the topics.")));
+	return topic;
+}
+
+/* For every row: open the topic; for a statement's first one: find it. */
+static SlTopic *
+open_topic(FunctionCallInfo fcinfo, const SlTableKind *kind, AclMode acl)
+{
+	FmgrInfo   *flinfo = fcinfo->flinfo;
 	SlTableSite *site = flinfo->fn_extra;
 
 	if (site == NULL)
 	{
-		Oid			table = rel->rd_rel->relkind != RELKIND_VIEW ? RelationGetRelid(rel) :
-		get_relname_relid(RelationGetRelationName(rel),
-						  get_namespace_oid(SL_TOPIC_SCHEMA, false));
-		SlTopic    *topic = OidIsValid(table) ? sl_topic_find_by_relation(table) : NULL;
+		SlTopic    *topic;
 
-		if (topic == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("\"%s\" is not a topic",
-							RelationGetRelationName(rel)),
-					 errhint("The view \"topics\" lists the topics.")));
+		check_called_as(fcinfo, kind);
+		topic = find_topic(((TriggerData *) fcinfo->context)->tg_relation);
 		site = MemoryContextAlloc(flinfo->fn_mcxt, sizeof(SlTableSite));
-		site->table = table;
-		strlcpy(site->name, topic->name, sizeof(site->name));
-		site->name_len = strlen(site->name);
+		site->name_len = strlen(topic->name);
+		memcpy(site->name, topic->name, site->name_len + 1);
 		flinfo->fn_extra = site;
 	}
-	return site;
-}
-
-static SlTopic *
-open_topic(FmgrInfo *flinfo, Relation rel, AclMode acl)
-{
-	SlTableSite *site = table_site(flinfo, rel);
-
+	sl_direct_check_can_produce("INSERT");
 	return sl_topic_open(site->name, site->name_len, RowExclusiveLock, acl);
 }
 
@@ -149,12 +172,7 @@ streamlog_produce_row(PG_FUNCTION_ARGS)
 	TupleTableSlot *row;
 	SlTopic    *topic;
 
-	check_called_as(fcinfo, SL_TOPIC_SCHEMA,
-					TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE,
-					SL_SEGMENT_ATTS);
-	sl_direct_check_can_produce("INSERT");
-	topic = open_topic(fcinfo->flinfo, trigger->tg_relation, ACL_NO_RIGHTS);
-
+	topic = open_topic(fcinfo, &topic_table, ACL_NO_RIGHTS);
 	row = trigger->tg_trigslot;
 	slot_getallattrs(row);
 	check_no_offset(row, SL_ATT_OFFSET);
@@ -186,12 +204,7 @@ streamlog_produce_text(PG_FUNCTION_ARGS)
 	TupleTableSlot *row;
 	SlTopic    *topic;
 
-	check_called_as(fcinfo, SL_TEXT_SCHEMA,
-					TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_INSTEAD,
-					SL_TEXT_ATTS);
-	sl_direct_check_can_produce("INSERT");
-	topic = open_topic(fcinfo->flinfo, trigger->tg_relation, ACL_INSERT);
-
+	topic = open_topic(fcinfo, &text_view, ACL_INSERT);
 	row = trigger->tg_trigslot;
 	slot_getallattrs(row);
 	check_no_offset(row, SL_TEXT_OFFSET);
