@@ -273,6 +273,13 @@ AS 'MODULE_PATHNAME', 'streamlog_pending_records';
 COMMENT ON FUNCTION streamlog.pending_records()
 IS 'what this transaction has produced and not appended yet; these records have no offset so far';
 
+CREATE FUNCTION streamlog.produce_changes()
+RETURNS pg_catalog.trigger
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_produce_changes';
+COMMENT ON FUNCTION streamlog.produce_changes()
+IS 'trigger function: produce_changes(''topic'' [, ''key column'' [, ''tombstone'']]), AFTER INSERT OR UPDATE OR DELETE FOR EACH ROW, produces what becomes of a row';
+
 CREATE FUNCTION streamlog.headers(headers pg_catalog.jsonb)
 RETURNS streamlog.header[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE

@@ -173,3 +173,28 @@ BEGIN
 	END LOOP;
 	RETURN records;
 END $$;
+
+-- A table of an application whose rows are told to others, by produce_changes()
+-- and by an outbox table that a relay would read and empty.
+CREATE TABLE bench.with_changes (
+	id bigint PRIMARY KEY,
+	customer text NOT NULL,
+	amount numeric NOT NULL,
+	state text NOT NULL,
+	created timestamptz NOT NULL);
+CREATE TABLE bench.with_outbox (LIKE bench.with_changes INCLUDING ALL);
+CREATE TRIGGER changes AFTER INSERT ON bench.with_changes
+	FOR EACH ROW EXECUTE FUNCTION streamlog.produce_changes('changes', 'id');
+
+CREATE TABLE bench.outbox (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	aggregate bigint NOT NULL,
+	payload json NOT NULL);
+CREATE FUNCTION bench.fill_outbox() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO bench.outbox (aggregate, payload) VALUES (NEW.id, row_to_json(NEW));
+	RETURN NULL;
+END $$;
+CREATE TRIGGER outbox AFTER INSERT ON bench.with_outbox
+	FOR EACH ROW EXECUTE FUNCTION bench.fill_outbox();
