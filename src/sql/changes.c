@@ -18,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "catalog/heap.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
@@ -45,7 +44,7 @@ typedef struct SlChanges
 	int			key;			/* the column's attribute number; 0: none */
 	SlConversion key_conversion;
 	bool		tombstones;
-	char	   *table;			/* the member "table", with what stands around it */
+	char	   *table;			/* the member "table" and what is around it */
 	int			table_len;
 	SlRowJson  *row;
 } SlChanges;
@@ -56,7 +55,7 @@ wrong_trigger(const char *message)
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("%s", message),
-			 errhint("CREATE TRIGGER ... AFTER INSERT OR UPDATE OR DELETE ON ... FOR EACH ROW EXECUTE FUNCTION produce_changes('topic', 'key column')")));
+			 errhint("Create it with CREATE TRIGGER ... AFTER INSERT OR UPDATE OR DELETE ON ... FOR EACH ROW EXECUTE FUNCTION produce_changes('topic', 'key column').")));
 }
 
 /* The columns of a table, for a hint */
@@ -73,7 +72,7 @@ list_columns(TupleDesc desc)
 			continue;
 		if (n++ == SL_COLUMNS_LISTED)
 		{
-			appendStringInfoString(&list, ", ...");
+			appendStringInfoString(&list, " and more");
 			break;
 		}
 		appendStringInfo(&list, "%s\"%s\"", n > 1 ? ", " : "",
@@ -269,7 +268,8 @@ produce_change(SlChanges *changes, TriggerData *trigger)
 
 		if (new && key == NULL)
 			null_key(changes, RelationGetDescr(trigger->tg_relation));
-		/* a row without a key from before the trigger has no record to take back */
+
+		/* a row without a key, from before the trigger, has no record */
 		if (old_key && (new == NULL || !same_bytes(old_key, key)))
 		{
 			args.key = old_key;

@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -28,6 +29,7 @@ sl_conversion_init(SlConversion *conversion, Oid type, MemoryContext context)
 	conversion->is_bytes = base == BYTEAOID;
 	conversion->is_text = base == TEXTOID || base == VARCHAROID ||
 		base == BPCHAROID || base == JSONOID;
+	conversion->is_padded = base == BPCHAROID;
 	if (!conversion->is_bytes && !conversion->is_text)
 	{
 		getTypeOutputInfo(type, &output, &is_varlena);
@@ -59,6 +61,8 @@ sl_convert(SlConversion *conversion, Datum value)
 {
 	if (conversion->is_bytes)
 		return PG_DETOAST_DATUM_PACKED(value);
+	if (conversion->is_padded)
+		value = DirectFunctionCall1(rtrim1, value); /* as its cast to text */
 	if (conversion->is_text)
 		return sl_utf8(PG_DETOAST_DATUM_PACKED(value));
 	return sl_utf8((struct varlena *) cstring_to_text(OutputFunctionCall(&conversion->output, value)));

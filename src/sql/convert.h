@@ -13,6 +13,7 @@ typedef struct SlConversion
 	Oid			type;
 	bool		is_bytes;		/* bytea */
 	bool		is_text;		/* its varlena is its text */
+	bool		is_padded;		/* char(n): but for blanks at the end */
 	FmgrInfo	output;
 } SlConversion;
 

@@ -189,13 +189,13 @@ append_escaped(StringInfo out, unsigned char c)
 }
 
 void
-sl_json_append_string(StringInfo out, const char *text, int len)
+sl_json_append_string(StringInfo out, const char *string, int len)
 {
-	const char *end = text + len;
-	const char *from = text;	/* not appended yet */
+	const char *end = string + len;
+	const char *from = string;	/* not appended yet */
 
 	appendStringInfoChar(out, '"');
-	for (const char *p = text; p < end; p++)
+	for (const char *p = string; p < end; p++)
 	{
 		unsigned char c = *p;
 
@@ -236,7 +236,7 @@ static void
 append_value(StringInfo out, SlJsonColumn *column, Datum value)
 {
 	char		buffer[MAXDATELEN + 1];
-	char	   *text;
+	char	   *string;
 	struct varlena *bytes;
 	Jsonb	   *jsonb;
 
@@ -255,11 +255,11 @@ append_value(StringInfo out, SlJsonColumn *column, Datum value)
 			appendBinaryStringInfo(out, buffer, pg_lltoa(DatumGetInt64(value), buffer));
 			break;
 		case SL_JSON_NUMBER:
-			text = OutputFunctionCall(&column->function, value);
-			if (IsValidJsonNumber(text, strlen(text)))
-				appendStringInfoString(out, text);
+			string = OutputFunctionCall(&column->function, value);
+			if (IsValidJsonNumber(string, strlen(string)))
+				appendStringInfoString(out, string);
 			else
-				sl_json_append_string(out, text, strlen(text));
+				sl_json_append_string(out, string, strlen(string));
 			break;
 		case SL_JSON_DATETIME:
 			JsonEncodeDateTime(buffer, value, column->type, NULL);
@@ -290,8 +290,8 @@ append_value(StringInfo out, SlJsonColumn *column, Datum value)
 			sl_json_append_string(out, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 			break;
 		case SL_JSON_OTHER:
-			text = OutputFunctionCall(&column->function, value);
-			sl_json_append_string(out, text, strlen(text));
+			string = OutputFunctionCall(&column->function, value);
+			sl_json_append_string(out, string, strlen(string));
 			break;
 	}
 }

@@ -26,6 +26,6 @@ extern void sl_row_json_append(StringInfo out, SlRowJson *row,
 							   TupleTableSlot *slot);
 
 /* Append a JSON string. */
-extern void sl_json_append_string(StringInfo out, const char *text, int len);
+extern void sl_json_append_string(StringInfo out, const char *string, int len);
 
 #endif							/* SL_ROW_JSON_H */
