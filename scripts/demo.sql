@@ -13,6 +13,7 @@ SET search_path = public, streamlog;
 
 -- what an earlier run has left
 SELECT drop_topic('packages', if_exists => true);
+SELECT drop_topic('package_changes', if_exists => true);
 DROP TABLE IF EXISTS dpkg_log, package CASCADE;
 
 -- the lines of dpkg's log that tell the new state of a package
@@ -95,3 +96,19 @@ SELECT produce('packages', :'name', '{"state": "on hold"}');
 COMMIT;
 
 SELECT * FROM both_sides WHERE name = :'name';
+
+--
+-- Outbox: a trigger makes a record of every change of a table.  All records of a
+-- transaction are one append, and there is no table to empty.
+--
+SELECT create_topic('package_changes');
+CREATE TRIGGER changes AFTER INSERT OR UPDATE OR DELETE ON package
+    FOR EACH ROW EXECUTE FUNCTION produce_changes('package_changes', 'name');
+
+\timing on
+UPDATE package SET state = 'checked' WHERE state = 'installed';
+\timing off
+DELETE FROM package WHERE name = :'name';
+
+SELECT record_offset, as_text(key) AS key, as_text(value) AS value
+FROM fetch_records('package_changes', 0, end_offset('package_changes', 0) - 2);

@@ -42,7 +42,7 @@ DROP TABLE bare;
 --
 -- Every kind of value is what row_to_json() makes of it, and a key is what
 -- produce() makes of it.  Mutations: a number is never a string; a character is
--- not escaped; a domain is not looked through.
+-- not escaped; a domain is not looked through; a char(n) keeps its blanks in a key.
 --
 CREATE TYPE pair AS (a int, b text);
 CREATE TYPE mood AS ENUM ('sad', 'ok');
@@ -385,7 +385,7 @@ SELECT * FROM records_of('later') OFFSET 3;
 DROP TRIGGER changes ON refused;
 DROP FUNCTION rename_column CASCADE;
 
--- where nothing can be produced
+-- where nothing can be produced.  Mutation: it is not asked.
 CREATE TEMPORARY TABLE temporary (id int);
 CREATE TRIGGER changes AFTER INSERT ON temporary FOR EACH ROW EXECUTE FUNCTION produce_changes('later', 'id');
 BEGIN READ ONLY;
