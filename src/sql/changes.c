@@ -20,7 +20,11 @@
 
 #include "catalog/heap.h"
 #include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -28,7 +32,6 @@
 #include "log/produce.h"
 #include "sql/convert.h"
 #include "sql/direct.h"
-#include "sql/row_json.h"
 
 PG_FUNCTION_INFO_V1(streamlog_produce_changes);
 
@@ -46,7 +49,6 @@ typedef struct SlChanges
 	bool		tombstones;
 	char	   *table;			/* the member "table" and what is around it */
 	int			table_len;
-	SlRowJson  *row;
 } SlChanges;
 
 static void
@@ -121,7 +123,7 @@ set_table(SlChanges *changes, Relation rel)
 
 	initStringInfo(&member);
 	appendStringInfoString(&member, ",\"table\":");
-	sl_json_append_string(&member, name, strlen(name));
+	escape_json(&member, name);
 	appendStringInfoString(&member, ",\"old\":");
 	changes->table = member.data;
 	changes->table_len = member.len;
@@ -161,7 +163,6 @@ create_call_site(TriggerData *trigger, MemoryContext context)
 		changes->tombstones = true;
 	}
 	set_table(changes, rel);
-	changes->row = sl_row_json_create(desc, context);
 	MemoryContextSwitchTo(save);
 	return changes;
 }
@@ -197,6 +198,23 @@ same_bytes(struct varlena *a, struct varlena *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
+/* Append a row as a JSON object, or null for no row. */
+static void
+append_row(StringInfo out, TupleTableSlot *slot)
+{
+	Datum		row;
+	text	   *json;
+
+	if (slot == NULL)
+	{
+		appendStringInfoString(out, "null");
+		return;
+	}
+	row = ExecFetchSlotHeapTupleDatum(slot);
+	json = DatumGetTextPP(DirectFunctionCall1(row_to_json, row));
+	appendBinaryStringInfo(out, VARDATA_ANY(json), VARSIZE_ANY_EXHDR(json));
+}
+
 /* The value of the record; NULL slots are null. */
 static struct varlena *
 row_value(SlChanges *changes, const char *op, TupleTableSlot *old,
@@ -210,15 +228,9 @@ row_value(SlChanges *changes, const char *op, TupleTableSlot *old,
 	appendStringInfoString(&out, op);
 	appendStringInfoChar(&out, '"');
 	appendBinaryStringInfo(&out, changes->table, changes->table_len);
-	if (old)
-		sl_row_json_append(&out, changes->row, old);
-	else
-		appendStringInfoString(&out, "null");
+	append_row(&out, old);
 	appendStringInfoString(&out, ",\"new\":");
-	if (new)
-		sl_row_json_append(&out, changes->row, new);
-	else
-		appendStringInfoString(&out, "null");
+	append_row(&out, new);
 	appendStringInfoChar(&out, '}');
 	SET_VARSIZE(out.data, out.len);
 	return sl_utf8((struct varlena *) out.data);
