@@ -165,6 +165,18 @@ AS 'MODULE_PATHNAME', 'streamlog_drop_topic';
 COMMENT ON FUNCTION streamlog.drop_topic(pg_catalog.text, pg_catalog.bool)
 IS 'drop a topic and all its records';
 
+CREATE FUNCTION streamlog.describe_topic(
+	topic pg_catalog.text,
+	OUT config pg_catalog.text,
+	OUT value pg_catalog.text,
+	OUT source pg_catalog.text,
+	OUT meaning pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c STABLE PARALLEL UNSAFE ROWS 20
+AS 'MODULE_PATHNAME', 'streamlog_describe_topic';
+COMMENT ON FUNCTION streamlog.describe_topic(pg_catalog.text)
+IS 'every config of a topic: its value, whether the topic or the default says so, and what it means';
+
 CREATE FUNCTION streamlog.check_topic(
 	topic pg_catalog.text,
 	OUT partition pg_catalog.int4,

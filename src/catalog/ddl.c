@@ -176,6 +176,11 @@ create_table(const char *relname, Oid owner)
 								" CONSTRAINT segments_hold_the_records CHECK (false) NO INHERIT)"
 								" USING heap", table),
 					   0, NULL, NULL);
+	/* the segments inherit it: nothing is compressed under the append lock */
+	sl_catalog_execute(psprintf("ALTER TABLE %s ALTER key SET STORAGE EXTERNAL,"
+								" ALTER value SET STORAGE EXTERNAL,"
+								" ALTER headers SET STORAGE EXTERNAL", table),
+					   0, NULL, NULL);
 	sl_catalog_execute(psprintf("CREATE TRIGGER produce_row BEFORE INSERT ON %s"
 								" FOR EACH ROW EXECUTE FUNCTION streamlog.produce_row()",
 								table),
@@ -279,7 +284,16 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	CommandCounterIncrement();
 	add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
 								 ACL_NO_RIGHTS), 0, partitions);
+	sl_config_tell(config);
 	return true;
+}
+
+static void
+tell_of_keys(const char *name)
+{
+	ereport(NOTICE,
+			(errmsg("keys of topic \"%s\" now map to other partitions", name),
+			 errdetail("A record may go to another partition than the earlier ones with its key; the records of a key are in order only from here on.")));
 }
 
 void
@@ -305,8 +319,13 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
 	sl_topic_update(topic, partitions != 0 ? partitions : before, stored);
 	CommandCounterIncrement();
 	if (partitions != 0)
+	{
 		add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
 									 ACL_NO_RIGHTS), before, partitions);
+		tell_of_keys(name);
+	}
+	if (config)
+		sl_config_tell(config);
 }
 
 /* The view of a topic as text; InvalidOid if somebody has dropped it by hand. */

@@ -26,6 +26,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/segment.h"
+#include "catalog/tablespace.h"
 
 /* columns of streamlog.partition */
 enum
@@ -172,10 +173,12 @@ sl_segment_create(SlTopic *topic, int32 partition)
 								" toast_tuple_target = 8160,"
 								" autovacuum_vacuum_insert_threshold = -1,"
 								" toast.vacuum_truncate = off,"
-								" toast.autovacuum_vacuum_insert_threshold = -1)",
+								" toast.autovacuum_vacuum_insert_threshold = -1)%s",
 								SL_SEGMENT_SCHEMA, name, partition,
 								quote_qualified_identifier(SL_TOPIC_SCHEMA,
-														   get_rel_name(topic->relation))),
+														   get_rel_name(topic->relation)),
+								sl_tablespace_clause(NameStr(topic->config.tablespace),
+													 topic->name)),
 					   0, NULL, NULL);
 	return get_relname_relid(name, schema);
 }

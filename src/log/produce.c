@@ -6,8 +6,9 @@
  * and its headers' keys and values, as they were given, and SL_HEADER_OVERHEAD
  * for each header: else there could be any number of empty ones.
  *
- * Large values are compressed here, before any lock is taken; the toaster, which
- * runs under the append lock, leaves them alone.
+ * What is large is compressed here, as the topic's compression.type has it, before
+ * any lock is taken.  The toaster runs under the append lock and never compresses:
+ * a segment's columns are EXTERNAL.
  */
 #include "postgres.h"
 
@@ -31,23 +32,28 @@
 /* What is counted for a header beside its key and value, as stored */
 #define SL_HEADER_OVERHEAD	32
 
-/* Larger values and headers are compressed */
+/* Larger keys, values and headers are compressed */
 #define SL_COMPRESS_ABOVE	1024
 
+/* What stands for lz4, which the topic's config may have from another server */
 #ifdef USE_LZ4
-#define SL_COMPRESSION		TOAST_LZ4_COMPRESSION
+#define SL_LZ4		TOAST_LZ4_COMPRESSION
 #else
-#define SL_COMPRESSION		TOAST_PGLZ_COMPRESSION
+#define SL_LZ4		TOAST_PGLZ_COMPRESSION
 #endif
 
 static struct varlena *
-compress(struct varlena *value)
+compress(const SlTopic *topic, struct varlena *value)
 {
+	SlCompression type = topic->config.compression;
 	Datum		compressed;
 
-	if (value == NULL || VARSIZE_ANY(value) <= SL_COMPRESS_ABOVE)
+	if (value == NULL || VARSIZE_ANY(value) <= SL_COMPRESS_ABOVE ||
+		type == SL_COMPRESSION_NONE)
 		return value;
-	compressed = toast_compress_datum(PointerGetDatum(value), SL_COMPRESSION);
+	compressed = toast_compress_datum(PointerGetDatum(value),
+									  type == SL_COMPRESSION_PGLZ ?
+									  TOAST_PGLZ_COMPRESSION : SL_LZ4);
 	return compressed ? (struct varlena *) DatumGetPointer(compressed) : value;
 }
 
@@ -70,7 +76,7 @@ attribute_size(HeapTupleHeader header, AttrNumber att, bool *isnull)
 }
 
 struct varlena *
-sl_produce_headers(Datum headers, Size *size)
+sl_produce_headers(const SlTopic *topic, Datum headers, Size *size)
 {
 	ArrayType  *array = DatumGetArrayTypeP(headers);
 	ArrayIterator it;
@@ -100,7 +106,7 @@ sl_produce_headers(Datum headers, Size *size)
 		*size += attribute_size(header, 2, &isnull);
 	}
 	array_free_iterator(it);
-	return compress((struct varlena *) array);
+	return compress(topic, (struct varlena *) array);
 }
 
 static void
@@ -187,8 +193,8 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 	check_size(topic, args);
 	parts.timestamp = record_time(topic, args);
 	parts.partition = route(topic, args);
-	parts.key = args->key;
-	parts.value = compress(args->value);
+	parts.key = compress(topic, args->key);
+	parts.value = compress(topic, args->value);
 	parts.headers = args->headers;
 
 	len = sl_record_tuple_len(&parts);
@@ -196,6 +202,8 @@ sl_produce(SlTopic *topic, const SlProduceArgs *args)
 	sl_record_form(&parts, record, len);
 	record->ordinal = args->ordinal;
 
+	if (parts.key != args->key)
+		pfree(parts.key);
 	if (parts.value != args->value)
 		pfree(parts.value);
 }

@@ -23,10 +23,11 @@ typedef struct SlProduceArgs
 } SlProduceArgs;
 
 /*
- * Check a header[] and return it as it is to be stored (NULL if it is empty),
- * with the sum of its keys' and values' sizes.
+ * Check a header[] and return it as the topic is to store it (NULL if it is
+ * empty), with the sum of its keys' and values' sizes.
  */
-extern struct varlena *sl_produce_headers(Datum headers, Size *size);
+extern struct varlena *sl_produce_headers(const SlTopic *topic, Datum headers,
+										  Size *size);
 
 /*
  * Check a record and buffer it.  Everything that can be wrong with it is an

@@ -97,11 +97,11 @@ null_argument(const char *function, const char *argument)
 
 /* The arguments that produce() and produce_batch() have in common, from 3 on */
 static void
-get_common_args(FunctionCallInfo fcinfo, SlProduceArgs *args)
+get_common_args(FunctionCallInfo fcinfo, SlTopic *topic, SlProduceArgs *args)
 {
 	memset(args, 0, sizeof(SlProduceArgs));
 	if (!PG_ARGISNULL(3))
-		args->headers = sl_produce_headers(PG_GETARG_DATUM(3),
+		args->headers = sl_produce_headers(topic, PG_GETARG_DATUM(3),
 										   &args->headers_size);
 	args->has_partition = !PG_ARGISNULL(4);
 	if (args->has_partition)
@@ -135,7 +135,7 @@ streamlog_produce(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		null_argument("produce()", "topic");
 	topic = open_topic_arg(fcinfo, RowExclusiveLock, ACL_INSERT);
-	get_common_args(fcinfo, &args);
+	get_common_args(fcinfo, topic, &args);
 	if (!PG_ARGISNULL(1))
 		args.key = sl_convert(&site->key, PG_GETARG_DATUM(1));
 	if (!PG_ARGISNULL(2))
@@ -246,7 +246,7 @@ streamlog_produce_batch(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(2))
 		null_argument("produce_batch()", "record_values");
 	topic = open_topic_arg(fcinfo, RowExclusiveLock, ACL_INSERT);
-	get_common_args(fcinfo, &args);
+	get_common_args(fcinfo, topic, &args);
 	nkeys = begin_batch_array(&keys, fcinfo, 1);
 	n = begin_batch_array(&values, fcinfo, 2);
 	if (nkeys >= 0 && nkeys != n)

@@ -180,7 +180,7 @@ streamlog_produce_row(PG_FUNCTION_ARGS)
 	args.key = get_varlena(row, SL_ATT_KEY);
 	args.value = get_varlena(row, SL_ATT_VALUE);
 	if (!row->tts_isnull[SL_ATT_HEADERS - 1])
-		args.headers = sl_produce_headers(row->tts_values[SL_ATT_HEADERS - 1],
+		args.headers = sl_produce_headers(topic, row->tts_values[SL_ATT_HEADERS - 1],
 										  &args.headers_size);
 	sl_produce(topic, &args);
 	sl_executor_count_row(fcinfo->flinfo);
@@ -215,7 +215,7 @@ streamlog_produce_text(PG_FUNCTION_ARGS)
 	{
 		Jsonb	   *json = DatumGetJsonbP(row->tts_values[SL_TEXT_HEADERS - 1]);
 
-		args.headers = sl_produce_headers(sl_headers_from_json(json, topic->headers_type),
+		args.headers = sl_produce_headers(topic, sl_headers_from_json(json, topic->headers_type),
 										  &args.headers_size);
 	}
 	sl_produce(topic, &args);

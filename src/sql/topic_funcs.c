@@ -18,6 +18,7 @@
 PG_FUNCTION_INFO_V1(streamlog_create_topic);
 PG_FUNCTION_INFO_V1(streamlog_alter_topic);
 PG_FUNCTION_INFO_V1(streamlog_drop_topic);
+PG_FUNCTION_INFO_V1(streamlog_describe_topic);
 PG_FUNCTION_INFO_V1(streamlog_check_topic);
 
 static char *
@@ -105,6 +106,32 @@ streamlog_drop_topic(PG_FUNCTION_ARGS)
 	else
 		sl_ddl_drop_topic(name);
 	PG_RETURN_VOID();
+}
+
+/* describe_topic(topic) */
+Datum
+streamlog_describe_topic(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+	Jsonb	   *stored;
+	SlConfigLine line;
+	SlRows		rows;
+
+	sl_rows_begin(&rows, fcinfo);
+	stored = sl_topic_config(sl_topic_open(name, strlen(name), AccessShareLock,
+										   ACL_SELECT | ACL_INSERT));
+	for (int i = 0; sl_config_line(stored, i, &line); i++)
+	{
+		Datum		values[4];
+		bool		nulls[4] = {false, line.value == NULL, false, false};
+
+		values[0] = CStringGetTextDatum(line.name);
+		values[1] = line.value ? CStringGetTextDatum(line.value) : (Datum) 0;
+		values[2] = CStringGetTextDatum(line.is_default ? "default" : "topic");
+		values[3] = CStringGetTextDatum(line.meaning);
+		sl_rows_put(&rows, values, nulls);
+	}
+	return (Datum) 0;
 }
 
 /* check_topic(topic) */

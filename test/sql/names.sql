@@ -34,6 +34,7 @@ INSERT INTO calls (call) VALUES
 	('show_text(bytes => ''\xff'')'),
 	('show_headers(headers => NULL)'),
 	('check_topic(topic => ''named'')'),
+	('describe_topic(topic => ''named'')'),
 	('topic_visible(relation => ''topic.named'')'),
 	('partition_end(relation => ''topic.named'', partition => 0)'),
 	('worker_states()'),

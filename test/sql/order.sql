@@ -95,9 +95,6 @@ SELECT partition, records, problem FROM check_topic('several');
 -- values out of line: their table is vacuumed, too, and its rows stand anywhere
 SELECT create_topic('out_of_line');
 SELECT relation AS segment FROM segments WHERE topic = 'out_of_line' \gset
-SET allow_system_table_mods = on;
-ALTER TABLE :segment ALTER value SET STORAGE EXTERNAL;
-RESET allow_system_table_mods;
 CALL holes('out_of_line', repeat('v', 5000));
 VACUUM :segment;
 CALL append('out_of_line', 4, true, repeat('w', 5000));

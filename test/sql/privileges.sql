@@ -40,6 +40,7 @@ INSERT INTO calls (call) VALUES
 	('SELECT end_offset(''priv'', 0)'),
 	('SELECT offset_for_time(''priv'', 0, ''2020-01-01'')'),
 	('SELECT check_topic(''priv'')'),
+	('SELECT describe_topic(''priv'')'),
 	('SELECT * FROM topic.priv'),
 	('COPY (SELECT * FROM topic.priv) TO ''/dev/null'''),
 	('SELECT topic.priv.value FROM topic.priv WHERE partition = 0'),
