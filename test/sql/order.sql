@@ -93,13 +93,13 @@ SELECT partition, array_agg(record_offset ORDER BY ordinality) FROM generate_ser
 SELECT partition, records, problem FROM check_topic('several');
 
 -- values out of line: their table is vacuumed, too, and its rows stand anywhere
-SELECT create_topic('out_of_line');
+SELECT create_topic('out_of_line', config => '{"compression.type": "uncompressed"}');
 SELECT relation AS segment FROM segments WHERE topic = 'out_of_line' \gset
-CALL holes('out_of_line', repeat('v', 5000));
+CALL holes('out_of_line', repeat('v', 9000));
 VACUUM :segment;
-CALL append('out_of_line', 4, true, repeat('w', 5000));
+CALL append('out_of_line', 4, true, repeat('w', 9000));
 SELECT * FROM places('out_of_line');
-SELECT record_offset, length(value), substr(value, 5000) FROM fetch_records('out_of_line', 0, 0);
+SELECT record_offset, length(value), substr(value, 9000) FROM fetch_records('out_of_line', 0, 0);
 SELECT records, problem FROM check_topic('out_of_line');
 
 -- all that is there was rolled back: VACUUM makes the file shorter if it can, and
