@@ -130,9 +130,9 @@ SELECT drop_topic('c');
 -- compression.type.  Keys, values and headers of more than 1 kB are compressed before
 -- any lock is taken, or not at all: PostgreSQL's toaster, which would do it under the
 -- append lock, does not, whether they are then stored in line or out of line.
--- Mutation: no SET STORAGE EXTERNAL; what is uncompressed or noise is then tried.
+-- Mutation: no SET STORAGE EXTERNAL; what we did not compress is then tried.
 --
-CREATE FUNCTION noise(n int) RETURNS text LANGUAGE sql AS $$
+CREATE FUNCTION digits(n int) RETURNS text LANGUAGE sql AS $$
 	SELECT left(string_agg(md5(i::text), '' ORDER BY i), n) FROM generate_series(0, n / 32) i;
 $$;
 SELECT create_topic(t), alter_topic(t, config => jsonb_build_object('compression.type', t))
@@ -142,7 +142,7 @@ WHERE i.inhparent = ANY ('{topic.uncompressed,topic.lz4,topic.pglz,topic.produce
 SELECT count(produce(t, repeat('k', n), repeat('v', n), ARRAY[('h', convert_to(repeat('h', n), 'UTF8'))]::header[]))
 FROM unnest(ARRAY['uncompressed', 'lz4', 'pglz', 'producer']) t, unnest(ARRAY[900, 1100, 7000, 300000]) n;
 -- digits compress, but not so well that 40 kB of them would fit into a page
-SELECT count(produce(t, NULL, noise(40000))) FROM unnest(ARRAY['uncompressed', 'lz4', 'pglz', 'producer']) t;
+SELECT count(produce(t, NULL, digits(40000))) FROM unnest(ARRAY['uncompressed', 'lz4', 'pglz', 'producer']) t;
 SELECT t.topic, s.* FROM (VALUES ('uncompressed'), ('lz4'), ('pglz')) t (topic), LATERAL (
 	SELECT record_offset, length(value), pg_column_compression(key) AS key, pg_column_compression(value) AS value,
 		pg_column_compression(headers) AS headers, pg_column_size(value) BETWEEN length(value) AND length(value) + 4 AS plain
@@ -157,7 +157,7 @@ ORDER BY 1 DESC, 2;
 -- producer: the better of those that there are, wherever this is built
 SELECT DISTINCT pg_column_compression(value) IN ('lz4', 'pglz') AS compressed FROM topic.producer WHERE length(value) > 1024;
 SELECT topic, record_offset, md5(key) = md5(repeat('k', length(key))) AS key, value IN (convert_to(repeat('v', length(value)), 'UTF8'),
-	convert_to(noise(40000), 'UTF8')) AS value, (headers[1]).value = convert_to(repeat('h', length((headers[1]).value)), 'UTF8') AS headers
+	convert_to(digits(40000), 'UTF8')) AS value, (headers[1]).value = convert_to(repeat('h', length((headers[1]).value)), 'UTF8') AS headers
 FROM unnest(ARRAY['uncompressed', 'lz4', 'pglz', 'producer']) t, fetch_records(t, 0, 0, max_bytes => 100000000);
 SELECT t, sum(records) AS records, count(problem) AS problems
 FROM unnest(ARRAY['uncompressed', 'lz4', 'pglz', 'producer']) t, check_topic(t) GROUP BY 1 ORDER BY 1;
@@ -201,7 +201,7 @@ SELECT create_topic('spaced', config => '{"tablespace": "regress_streamlog_space
 RESET default_tablespace;
 SELECT * FROM space('spaced');
 SELECT reltablespace FROM pg_class WHERE oid = 'topic.spaced'::regclass;
-SELECT produce('spaced', 'k', noise(30000));
+SELECT produce('spaced', 'k', digits(30000));
 -- the new segments only
 SELECT alter_topic('spaced', 2, '{"tablespace": "regress_streamlog Space"}');
 SELECT alter_topic('spaced', 3, '{"tablespace": "pg_default"}');
@@ -240,7 +240,7 @@ SELECT create_topic('wide', 34, config => '{"tablespace": "regress_streamlog_spa
 CALL await_segments('wide', 34);
 SELECT space, toast_space, count(*) FROM space('wide') GROUP BY 1, 2;
 SELECT create_topic('rolled', config => '{"tablespace": "regress_streamlog_space", "segment.bytes": "1MB", "compression.type": "uncompressed"}');
-SELECT count(produce('rolled', NULL, noise(100000))) FROM generate_series(1, 12);
+SELECT count(produce('rolled', NULL, digits(100000))) FROM generate_series(1, 12);
 CALL await_segments('rolled', 2);
 SELECT * FROM space('rolled');
 
@@ -251,7 +251,7 @@ SET client_min_messages = log;
 SELECT alter_topic('wide', 35);
 RESET client_min_messages;
 SELECT space, toast_space, count(*) FROM space('wide') GROUP BY 1, 2 ORDER BY 1;
-SELECT count(produce('rolled', NULL, noise(100000))) FROM generate_series(1, 12);
+SELECT count(produce('rolled', NULL, digits(100000))) FROM generate_series(1, 12);
 CALL await_segments('rolled', 3);
 SELECT * FROM space('rolled');
 SELECT value FROM describe_topic('wide') WHERE config = 'tablespace';
@@ -285,3 +285,5 @@ BEGIN
 END $$;
 DROP TABLESPACE regress_streamlog_renamed;
 DROP TABLESPACE "regress_streamlog Space";
+DROP FUNCTION given, digits, space;
+DROP PROCEDURE await_segments;
