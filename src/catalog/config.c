@@ -217,7 +217,7 @@ parse_number(const SlConfigDef *def, const char *text, int64 *number)
 
 	errno = 0;
 	*number = strtoi64(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0')
+	if (errno != 0 || *end != '\0' || end == text)
 	{
 		if (!parse_real(text, &real, def->kind == SL_CONFIG_BYTES ?
 						GUC_UNIT_BYTE : GUC_UNIT_MS, NULL) ||
@@ -407,17 +407,17 @@ sl_config_read(Jsonb *stored, SlTopicConfig *config)
 		char	   *field = (char *) config + def->field;
 		JsonbValue	buf;
 		JsonbValue *value;
-		char	   *text;
+		char	   *string;
 		int64		number;
 
 		if (def->field == NO_FIELD)
 			continue;
 		value = stored_value(stored, def, &buf);
-		text = value ? value_text(value) : "";
-		if (!value || !parse(def, value, text, &number))
+		string = value ? value_text(value) : "";
+		if (!value || !parse(def, value, string, &number))
 		{
 			number = def->def;
-			text = "";
+			string = "";
 		}
 
 		switch (def->kind)
@@ -431,7 +431,7 @@ sl_config_read(Jsonb *stored, SlTopicConfig *config)
 				*(uint8 *) field = (uint8) number;
 				break;
 			case SL_CONFIG_TABLESPACE:
-				namestrcpy((Name) field, text);
+				namestrcpy((Name) field, string);
 				break;
 		}
 	}

@@ -68,6 +68,8 @@ for my $call (
 }
 is(sql($standby, "SELECT count(*) FROM topic.plain"), 10, 'but the table of a topic can be read');
 is(sql($standby, 'SELECT count(*) FROM streamlog.topics'), 4, 'and the topics are known');
+is(sql($standby, q(SELECT source FROM streamlog.describe_topic('plain') WHERE config = 'notify')),
+	'default', 'and their configs');
 is(sql($standby, 'SELECT count(*) FROM streamlog.partitions'), 43, 'and the partitions');
 is(sql($standby, 'SELECT count(*) FROM streamlog.segments'), 44, 'and the segments');
 is(sql($standby, "SELECT count(*) FROM streamlog.workers WHERE kind = 'worker'"), 0, 'no worker runs there');
