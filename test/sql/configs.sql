@@ -207,6 +207,12 @@ SELECT alter_topic('spaced', 2, '{"tablespace": "regress_streamlog Space"}');
 SELECT alter_topic('spaced', 3, '{"tablespace": "pg_default"}');
 SELECT alter_topic('spaced', 4, '{"tablespace": null}');
 SELECT * FROM space('spaced');
+-- older ones are moved as tables are
+ALTER TABLE ALL IN TABLESPACE regress_streamlog_space SET TABLESPACE "regress_streamlog Space";
+SELECT * FROM space('spaced');
+SELECT produce('spaced', 'k', 'v', partition => 0);
+SELECT record_offset, length(value) FROM fetch_records('spaced', 0, 0);
+SELECT sum(records) AS records, count(problem) AS problems FROM check_topic('spaced');
 
 -- the caller must be allowed to use it, if it is not the database's own
 GRANT USAGE, CREATE ON SCHEMA topic TO regress_streamlog_configs;
