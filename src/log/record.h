@@ -15,8 +15,8 @@ typedef struct SlRecordParts
 {
 	int32		partition;
 	TimestampTz timestamp;
-	struct varlena *key;		/* not compressed, not external */
-	struct varlena *value;		/* maybe compressed, not external */
+	struct varlena *key;		/* maybe compressed, not external */
+	struct varlena *value;		/* likewise */
 	struct varlena *headers;	/* a header[], likewise */
 } SlRecordParts;
 
