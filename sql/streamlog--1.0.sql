@@ -149,12 +149,13 @@ IS 'create a topic; needs CREATE on schema topic';
 CREATE FUNCTION streamlog.alter_topic(
 	topic pg_catalog.text,
 	partitions pg_catalog.int4 DEFAULT NULL,
-	config pg_catalog.jsonb DEFAULT NULL)
+	config pg_catalog.jsonb DEFAULT NULL,
+	owner pg_catalog.name DEFAULT NULL)
 RETURNS pg_catalog.void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'streamlog_alter_topic';
-COMMENT ON FUNCTION streamlog.alter_topic(pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb)
-IS 'raise the number of partitions of a topic to a new total, change its configs';
+COMMENT ON FUNCTION streamlog.alter_topic(pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.name)
+IS 'raise the number of partitions of a topic to a new total, change its configs, its owner';
 
 CREATE FUNCTION streamlog.drop_topic(
 	topic pg_catalog.text,

@@ -36,6 +36,7 @@
 #include "catalog/catalog.h"
 #include "catalog/ddl.h"
 #include "catalog/ours.h"
+#include "catalog/owner.h"
 #include "catalog/segment.h"
 #include "shmem/partition.h"
 
@@ -162,7 +163,7 @@ check_not_taken(const char *schema, const char *relname)
 }
 
 static Oid
-create_table(const char *relname, Oid owner)
+create_table(const char *relname)
 {
 	const char *table = quote_qualified_identifier(SL_TOPIC_SCHEMA, relname);
 
@@ -192,9 +193,6 @@ create_table(const char *relname, Oid owner)
 					   0, NULL, NULL);
 	sl_catalog_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER produce_row,"
 								" ENABLE ALWAYS TRIGGER refuse_change", table),
-					   0, NULL, NULL);
-	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO %s WITH GRANT OPTION",
-								table, quote_identifier(GetUserNameFromId(owner, false))),
 					   0, NULL, NULL);
 	return get_relname_relid(relname, get_namespace_oid(SL_TOPIC_SCHEMA, false));
 }
@@ -254,6 +252,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	Jsonb	   *stored;
 	char	   *relname;
 	int32		topic_id;
+	SlTopic    *topic;
 
 	check_name(name);
 	check_partitions(partitions);
@@ -275,15 +274,17 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 				 errmsg("topic \"%s\" already exists", name)));
 	}
 	check_collision(name);
+	sl_owner_lock(user, AccessShareLock);
 
 	relname = table_name(name);
 	topic_id = sl_topic_new_id();
-	sl_topic_insert(topic_id, name, create_table(relname, user), user,
+	sl_topic_insert(topic_id, name, create_table(relname), user,
 					partitions, stored);
 	create_text_view(relname);
 	CommandCounterIncrement();
-	add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
-								 ACL_NO_RIGHTS), 0, partitions);
+	topic = sl_topic_open(name, strlen(name), AccessShareLock, ACL_NO_RIGHTS);
+	sl_owner_take_grants(topic, user);
+	add_partitions(topic, 0, partitions);
 	sl_config_tell(config);
 	return true;
 }
@@ -297,7 +298,7 @@ tell_of_keys(const char *name)
 }
 
 void
-sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
+sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 {
 	SlTopic    *topic = sl_topic_open_owned(name, ShareUpdateExclusiveLock);
 	int32		before = topic->partitions;
@@ -316,8 +317,13 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config)
 					 errhint("The number given is the new total; it can only grow.")));
 	}
 
+	if (OidIsValid(owner))
+		sl_owner_check_new(owner);
+
 	sl_topic_update(topic, partitions != 0 ? partitions : before, stored);
 	CommandCounterIncrement();
+	if (OidIsValid(owner))
+		sl_owner_change(topic, sl_topic_owner(topic), owner);
 	if (partitions != 0)
 	{
 		add_partitions(sl_topic_open(name, strlen(name), AccessShareLock,
@@ -424,18 +430,11 @@ is_made_here(SlTopic *topic)
 static void
 hide_table(SlTopic *topic)
 {
-	Oid			types[] = {OIDOID};
-	Datum		values[] = {ObjectIdGetDatum(topic->relation)};
 	char	   *table = quote_qualified_identifier(SL_TOPIC_SCHEMA,
 												   get_rel_name(topic->relation));
 	char	   *hidden = psprintf("\"dropped$%d\"", topic->topic_id);
 
-	sl_catalog_execute_each("SELECT DISTINCT pg_catalog.format('REVOKE ALL ON %s FROM %s CASCADE',"
-							" c.oid::regclass, CASE a.grantee WHEN 0 THEN 'PUBLIC'"
-							" ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END)"
-							" FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a"
-							" WHERE c.oid = $1 AND a.grantee <> c.relowner",
-							1, types, values);
+	sl_owner_forget_all(topic);
 	sl_catalog_execute(psprintf("ALTER TABLE %s RENAME TO %s", table, hidden),
 					   0, NULL, NULL);
 	sl_catalog_execute(psprintf("ALTER TABLE %s.%s SET SCHEMA %s",

@@ -342,22 +342,31 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
  * granted: else whoever is given the name of a role that is gone would own its
  * topics.
  */
-static void
-check_owner(SlTopic *topic)
+Oid
+sl_topic_owner(const SlTopic *topic)
 {
 	Oid			owner = get_role_oid(NameStr(topic->owner), true);
 	const AclMode held[] = {
 		ACL_GRANT_OPTION_FOR(ACL_INSERT), ACL_GRANT_OPTION_FOR(ACL_SELECT)
 	};
-	bool		holds_all = OidIsValid(owner);
 	bool		is_missing = false;
+
+	for (int i = 0; i < lengthof(held) && OidIsValid(owner); i++)
+		if (pg_class_aclcheck_ext(topic->relation, owner, held[i],
+								  &is_missing) != ACLCHECK_OK)
+			owner = InvalidOid;
+	return owner;
+}
+
+static void
+check_owner(SlTopic *topic)
+{
+	Oid			owner;
 
 	if (superuser() || has_privs_of_role(GetUserId(), topic->table_owner))
 		return;
-	for (int i = 0; i < lengthof(held) && holds_all; i++)
-		holds_all = pg_class_aclcheck_ext(topic->relation, owner, held[i],
-										  &is_missing) == ACLCHECK_OK;
-	if (holds_all && has_privs_of_role(GetUserId(), owner))
+	owner = sl_topic_owner(topic);
+	if (OidIsValid(owner) && has_privs_of_role(GetUserId(), owner))
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -434,6 +443,32 @@ sl_topic_id_by_relation(Oid relation)
 
 	table_close(rel, AccessShareLock);
 	return topic_id;
+}
+
+List *
+sl_topic_list_owned(const char *owner)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *relations = NIL;
+	bool		isnull;
+
+	ScanKeyInit(&keys[0], Anum_topic_dropped, BTEqualStrategyNumber, F_BOOLEQ,
+				BoolGetDatum(false));
+	if (owner)
+		ScanKeyInit(&keys[1], Anum_topic_owner, BTEqualStrategyNumber, F_NAMEEQ,
+					CStringGetDatum(owner));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, owner ? 2 : 1, keys);
+	while ((tuple = systable_getnext(scan)) != NULL)
+		relations = lappend_oid(relations,
+								DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation,
+															  desc, &isnull)));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return relations;
 }
 
 bool
@@ -520,6 +555,39 @@ sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config)
 					   " WHERE topic_id = $1",
 					   lengthof(types), types, values);
 	CacheInvalidateRelcacheByRelid(topic->relation);
+}
+
+void
+sl_topic_set_owner(const SlTopic *topic, const char *owner)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {
+		Int32GetDatum(topic->topic_id),
+		CStringGetTextDatum(owner)
+	};
+
+	sl_catalog_execute("UPDATE streamlog.topic SET owner = $2::name"
+					   " WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	CacheInvalidateRelcacheByRelid(topic->relation);
+}
+
+void
+sl_topic_rename_owner(const char *before, const char *after)
+{
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(before), CStringGetTextDatum(after)};
+	List	   *relations = sl_topic_list_owned(before);
+	ListCell   *lc;
+
+	if (relations == NIL)
+		return;
+	sl_catalog_execute("UPDATE streamlog.topic SET owner = $2::name"
+					   " WHERE owner = $1::name",
+					   lengthof(types), types, values);
+	foreach(lc, relations)
+		if (get_rel_relkind(lfirst_oid(lc)) != '\0')
+			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
 }
 
 void

@@ -59,6 +59,15 @@ extern SlTopic *sl_topic_find_by_relation(Oid relation);
 /* The id of the living topic with this table; 0 if there is none. */
 extern int32 sl_topic_id_by_relation(Oid relation);
 
+/* The topic's owner; InvalidOid if its role is gone or has lost its rights. */
+extern Oid	sl_topic_owner(const SlTopic *topic);
+
+/*
+ * The tables of the topics whose row names this owner (NULL: of all), palloc'd.
+ * No lock.
+ */
+extern List *sl_topic_list_owned(const char *owner);
+
 /* Does a topic of this name exist?  No lock, no privilege. */
 extern bool sl_topic_exists(const char *name);
 
@@ -76,6 +85,8 @@ extern Jsonb *sl_topic_config(SlTopic *topic);
 extern void sl_topic_insert(int32 topic_id, const char *name, Oid relation,
 							Oid owner, int32 partitions, Jsonb *config);
 extern void sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config);
+extern void sl_topic_set_owner(const SlTopic *topic, const char *owner);
+extern void sl_topic_rename_owner(const char *before, const char *after);
 extern void sl_topic_mark_dropped(int32 topic_id);
 extern void sl_topic_delete(int32 topic_id);
 extern int32 sl_topic_new_id(void);

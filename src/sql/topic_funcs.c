@@ -6,6 +6,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
@@ -75,7 +76,7 @@ streamlog_create_topic(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* alter_topic(topic, partitions, config) */
+/* alter_topic(topic, partitions, config, owner) */
 Datum
 streamlog_alter_topic(PG_FUNCTION_ARGS)
 {
@@ -88,7 +89,9 @@ streamlog_alter_topic(PG_FUNCTION_ARGS)
 				 errmsg("invalid number of partitions: %d", PG_GETARG_INT32(1)),
 				 errhint("The number given is the new total; it can only grow.")));
 	sl_ddl_alter_topic(name, PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1),
-					   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+					   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2),
+					   PG_ARGISNULL(3) ? InvalidOid :
+					   get_role_oid(NameStr(*PG_GETARG_NAME(3)), false));
 	PG_RETURN_VOID();
 }
 

@@ -15,6 +15,8 @@
  *
  * DDL on what belongs to a topic is refused: see guard.c.
  *
+ * GRANT, REVOKE, DROP OWNED, REASSIGN OWNED, ALTER ROLE .. RENAME: role_commands.c.
+ *
  * CREATE EXTENSION streamlog is noted, and the launcher woken when it has
  * committed; likewise when there may be a new database.  DROP EXTENSION needs no
  * help: the worker holds no locks between its ticks.
@@ -40,6 +42,7 @@
 #include "shmem/workers.h"
 #include "sql/executor.h"
 #include "sql/guard.h"
+#include "sql/role_commands.h"
 #include "sql/utility.h"
 
 /* The arguments of a ProcessUtility_hook */
@@ -247,6 +250,15 @@ run_copy(SlUtility *u, CopyStmt *copy)
 }
 
 static void
+run_reassign(SlUtility *u, ReassignOwnedStmt *statement)
+{
+	List	   *owned = sl_role_owned_topics(statement);
+
+	run(u);
+	sl_role_reassign(statement, owned);
+}
+
+static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *env, DestReceiver *dest, QueryCompletion *qc)
@@ -278,6 +290,19 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				run_database_command(&u, statement);
 			else
 				run(&u);
+			if (((RenameStmt *) statement)->renameType == OBJECT_ROLE)
+				sl_role_renamed((RenameStmt *) statement);
+			break;
+		case T_DropOwnedStmt:
+			run(&u);
+			sl_role_dropped_owned((DropOwnedStmt *) statement);
+			break;
+		case T_ReassignOwnedStmt:
+			run_reassign(&u, (ReassignOwnedStmt *) statement);
+			break;
+		case T_GrantStmt:
+			run(&u);
+			sl_role_granted((GrantStmt *) statement);
 			break;
 		case T_CreateExtensionStmt:
 			run(&u);

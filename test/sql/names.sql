@@ -12,7 +12,7 @@ CREATE TABLE calls (id int GENERATED ALWAYS AS IDENTITY, call text);
 INSERT INTO calls (call) VALUES
 	('create_topic(topic => ''named'', partitions => 2, replication_factor => 1, config => ''{}'', if_not_exists => true)'),
 	('flush()'),
-	('alter_topic(topic => ''named'', partitions => 3, config => ''{}'')'),
+	('alter_topic(topic => ''named'', partitions => 3, config => ''{}'', owner => CURRENT_USER)'),
 	('produce(topic => ''named'', key => ''k'', value => ''v'', headers => NULL, partition => 0, record_time => now())'),
 	('produce(topic => ''named'', key => 1, value => ''v'', headers => NULL, partition => 0, record_time => now())'),
 	('produce(topic => ''named'', key => ''k'', value => 2, headers => NULL, partition => 0, record_time => now())'),
