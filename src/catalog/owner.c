@@ -103,8 +103,8 @@ add_item(Acl **acl, AclItem item, AclMode rights)
 	ACLITEM_SET_RIGHTS(item, rights);
 
 	/*
-	 * Items come in any order, so nothing can be said of circles before the last.
-	 * An owner's grant is not looked at for them.
+	 * Items come in any order, so nothing can be said of circles before the
+	 * last. An owner's grant is not looked at for them.
 	 */
 	*acl = aclupdate(*acl, &item, ACL_MODECHG_ADD, item.ai_grantor, DROP_RESTRICT);
 }

@@ -586,8 +586,10 @@ sl_topic_rename_owner(const char *before, const char *after)
 					   " WHERE owner = $1::name",
 					   lengthof(types), types, values);
 	foreach(lc, relations)
+	{
 		if (get_rel_relkind(lfirst_oid(lc)) != '\0')
 			CacheInvalidateRelcacheByRelid(lfirst_oid(lc));
+	}
 }
 
 void

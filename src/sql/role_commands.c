@@ -90,8 +90,10 @@ tables_of(GrantStmt *statement)
 	if (statement->targtype == ACL_TARGET_ALL_IN_SCHEMA)
 	{
 		foreach(lc, statement->objects)
+		{
 			if (strcmp(strVal(lfirst(lc)), SL_TOPIC_SCHEMA) == 0)
 				return sl_topic_list_owned(NULL);
+		}
 	}
 	return NIL;
 }

@@ -75,6 +75,19 @@ SELECT streamlog.produce('victim.of', 'k', 'v', streamlog.headers('{"a": 1}'), p
 SELECT streamlog.produce('victim.of', 1::pg_catalog.int4, '{"a": 1}'::pg_catalog.jsonb, partition => 1, record_time => '2026-01-01');
 SELECT streamlog.produce_batch('victim.of', ARRAY['a', 'b'], ARRAY['c', NULL], partition => 1, record_time => '2026-01-01');
 SELECT streamlog.produce_batch_bytes('victim.of', ARRAY['\x61'::pg_catalog.bytea], ARRAY['\x62'::pg_catalog.bytea], partition => 1, record_time => '2026-01-01');
+INSERT INTO topic."victim.of" (partition, key, value, timestamp) VALUES (1, 'i', 'table', '2026-01-01');
+INSERT INTO topic_text."victim.of" (partition, key, value, headers, timestamp) VALUES (1, 'j', 'text', '{"a": "b"}', '2026-01-01');
+SELECT record_offset, key, value, headers FROM topic_text."victim.of" WHERE partition OPERATOR(pg_catalog.=) 1;
+SELECT record_offset FROM streamlog.records('victim.of', 1, 1, 3);
+SELECT record_offset FROM streamlog.tail('victim.of', 2);
+BEGIN;
+CREATE TEMP TABLE business (id pg_catalog.int4, note pg_catalog.text, at pg_catalog.date);
+CREATE TRIGGER changes AFTER INSERT OR UPDATE OR DELETE ON business FOR EACH ROW EXECUTE FUNCTION streamlog.produce_changes('victim.of', 'id');
+INSERT INTO business VALUES (1, 'a', '2026-01-01'), (2, 'b', NULL);
+UPDATE business SET note = 'c';
+DELETE FROM business;
+SELECT streamlog.as_text(key), streamlog.as_json(value) OPERATOR(pg_catalog.->) 'new' AS new FROM streamlog.pending_records();
+ROLLBACK;
 BEGIN;
 SELECT streamlog.produce('victim.of', 'k', 'v', partition => 0, record_time => '2026-01-01');
 SELECT * FROM streamlog.flush();
@@ -85,6 +98,7 @@ SELECT record_offset, streamlog.as_text(key), streamlog.as_text(value), headers 
 SELECT streamlog.start_offset('victim.of', 1), streamlog.end_offset('victim.of', 1), streamlog.offset_for_time('victim.of', 1, '2025-01-01');
 SELECT partition, base_offset, records, problem FROM streamlog.check_topic('victim.of');
 SELECT topic, owner, partitions, config FROM streamlog.topics;
+SELECT config, value FROM streamlog.describe_topic('victim.of') LIMIT 2;
 SELECT topic, partition, start_offset, end_offset, segments FROM streamlog.partitions;
 SELECT topic, partition, base_offset, active FROM streamlog.segments;
 SELECT kind FROM streamlog.workers;

@@ -51,6 +51,10 @@ INSERT INTO calls (kind, call) VALUES
 	('use', 'SELECT count(*) FROM produce_batch_bytes(''m'', NULL, ARRAY[''\x76''::bytea])'),
 	('use', 'SELECT partition_for(''m'', ''k'')'),
 	('use', 'SELECT count(*) FROM fetch_records(''m'', 0, 0)'),
+	('use', 'SELECT count(*) FROM records(''m'')'),
+	('use', 'SELECT count(*) FROM tail(''m'')'),
+	('use', 'SELECT count(*) FROM describe_topic(''m'')'),
+	('use', 'CREATE TRIGGER g AFTER INSERT ON pg_temp.rows FOR EACH ROW EXECUTE FUNCTION produce_changes(''m'', ''id''); INSERT INTO pg_temp.rows VALUES (1)'),
 	('use', 'SELECT start_offset(''m'', 0)'),
 	('use', 'SELECT end_offset(''m'', 0)'),
 	('use', 'SELECT offset_for_time(''m'', 0, now())'),
@@ -93,6 +97,9 @@ SELECT 'no', c FROM unnest(ARRAY['SELECT * FROM streamlog.topic', 'UPDATE stream
 	'DROP FUNCTION streamlog.flush()', 'DROP EXTENSION streamlog CASCADE', 'ALTER EXTENSION streamlog SET SCHEMA public', 'ALTER SCHEMA topic OWNER TO CURRENT_USER', 'DROP SCHEMA streamlog_segment CASCADE',
 	'SELECT refuse_change()', 'CREATE TRIGGER g BEFORE INSERT ON secret FOR EACH ROW EXECUTE FUNCTION streamlog.refuse_change()']) c;
 
+CREATE TEMP TABLE rows (id int);
+GRANT ALL ON rows TO PUBLIC;
+
 -- ok or the SQLSTATE of a call; it leaves nothing
 CREATE FUNCTION try(call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -119,6 +126,7 @@ INSERT INTO callers (who, role) SELECT r, 'regress_streamlog_' || r FROM unnest(
 INSERT INTO callers (who, role, around) VALUES ('definer', 'regress_streamlog_nobody', 'definer'), ('invoker', 'regress_streamlog_nobody', 'invoker');
 
 CREATE TABLE outcomes (who text, id int, outcome text);
+SET client_min_messages = error;
 DO $$
 DECLARE
 	caller callers;
@@ -146,6 +154,7 @@ BEGIN
 		INSERT INTO outcomes VALUES ('set role', c.id, result);
 	END LOOP;
 END $$;
+RESET client_min_messages;
 
 SELECT replace(call, :'segment', '(segment)') AS call,
 	max(outcome) FILTER (WHERE who = 'nobody') AS nobody, max(outcome) FILTER (WHERE who = 'insert') AS insert, max(outcome) FILTER (WHERE who = 'select') AS select,
@@ -174,7 +183,7 @@ FROM calls JOIN outcomes o USING (id) WHERE kind = 'no' AND outcome NOT IN ('425
 SELECT problem, records FROM check_topic('m') WHERE partition = 0;
 
 SELECT count(drop_topic(topic)) AS dropped FROM topics;
-DROP TABLE calls, callers, outcomes, secret;
+DROP TABLE calls, callers, outcomes, secret, rows;
 DROP FUNCTION try, definer, invoker, code;
 REVOKE CREATE, USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO PUBLIC;

@@ -4,7 +4,6 @@
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;
-RESET client_min_messages;
 SET search_path = public, streamlog;
 CREATE ROLE regress_streamlog_a;
 CREATE ROLE regress_streamlog_b;
@@ -277,7 +276,7 @@ DECLARE
 BEGIN
 	FOREACH r IN ARRAY ARRAY['regress_streamlog_a"b''; DROP ROLE regress_streamlog_c; --', 'regress_streamlog_ PUBLIC', 'PUBLIC', 'Current_User', 'user', 'group'] LOOP
 		PERFORM alter_topic('t', owner => r);
-		RAISE NOTICE '%', acl('t');
+		RAISE INFO '%', acl('t');
 		EXECUTE format('GRANT CREATE ON SCHEMA topic TO %I', r);
 		EXECUTE format('SET LOCAL ROLE %I', r);
 		PERFORM produce('t', 'k', 'v', partition => 0), create_topic('theirs');
@@ -285,14 +284,14 @@ BEGIN
 		EXECUTE 'GRANT SELECT ON topic.theirs TO regress_streamlog_c';
 		RESET ROLE;
 		EXECUTE 'REVOKE SELECT ON topic.theirs FROM regress_streamlog_c';
-		RAISE NOTICE '%', acl('theirs');
+		RAISE INFO '%', acl('theirs');
 		EXECUTE format('REASSIGN OWNED BY %I TO regress_streamlog_b', r);
 		EXECUTE format('SET LOCAL ROLE %I', r);
 		BEGIN
 			PERFORM produce('theirs', 'k', 'v');
 		EXCEPTION WHEN insufficient_privilege THEN
 			GET STACKED DIAGNOSTICS r = PG_EXCEPTION_HINT;
-			RAISE NOTICE '%', r;
+			RAISE INFO '%', r;
 		END;
 		RESET ROLE;
 		PERFORM drop_topic('theirs');
