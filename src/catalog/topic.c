@@ -371,7 +371,13 @@ check_owner(SlTopic *topic)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("must be owner of topic \"%s\"", topic->name),
-			 errdetail("Its owner is \"%s\".", NameStr(topic->owner))));
+			 OidIsValid(owner) ?
+			 errdetail("Its owner is \"%s\".", NameStr(topic->owner)) :
+			 errdetail("Its owner, \"%s\", is gone or has lost the rights of an owner.",
+					   NameStr(topic->owner)),
+			 OidIsValid(owner) ? 0 :
+			 errhint("A superuser can give it to a role with alter_topic('%s', owner => ...).",
+					 topic->name)));
 }
 
 SlTopic *

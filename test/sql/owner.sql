@@ -307,3 +307,60 @@ REVOKE CREATE ON SCHEMA topic FROM "regress_streamlog_a""b'; DROP ROLE regress_s
 DROP ROLE "regress_streamlog_a""b'; DROP ROLE regress_streamlog_c; --", "regress_streamlog_ PUBLIC", "PUBLIC", "Current_User", "user", "group";
 DROP FUNCTION acl, try;
 DROP ROLE regress_streamlog_b, regress_streamlog_c, regress_streamlog_d;
+
+--
+-- Another database, where the extension belongs to a role that can be given a name,
+-- and be rid of what it owns.  A name given elsewhere leaves a topic without an owner.
+--
+CREATE ROLE regress_streamlog_a;
+CREATE ROLE regress_streamlog_b;
+CREATE ROLE regress_streamlog_c;
+CREATE ROLE regress_streamlog_x SUPERUSER;
+CREATE ROLE regress_streamlog_y SUPERUSER;
+CREATE DATABASE regress_streamlog_owner;
+SELECT current_database() AS here \gset
+\c regress_streamlog_owner
+SET client_min_messages = warning;
+SET ROLE regress_streamlog_x;
+CREATE EXTENSION streamlog;
+SET search_path = streamlog;
+GRANT CREATE ON SCHEMA topic TO regress_streamlog_a;
+SELECT create_topic('of_x');
+GRANT SELECT ON topic.of_x TO regress_streamlog_b;
+SET ROLE regress_streamlog_a;
+SELECT create_topic('of_a');
+GRANT SELECT ON topic.of_a TO regress_streamlog_b;
+RESET ROLE;
+CREATE VIEW public.rights AS SELECT topic, owner, relowner::regrole AS table_owner, replace(relacl::text, 'regress_streamlog_', '') AS acl
+FROM topics JOIN pg_class c ON c.oid = relation;
+GRANT SELECT ON public.rights TO PUBLIC;
+REASSIGN OWNED BY regress_streamlog_x TO regress_streamlog_y;
+SELECT * FROM public.rights ORDER BY topic;
+SET ROLE regress_streamlog_a;
+SELECT produce('of_a', 'k', 'v', partition => 0), alter_topic('of_a', 2);
+RESET ROLE;
+SELECT produce('of_x', 'k', 'v'), alter_topic('of_x', 2, owner => 'regress_streamlog_a');
+-- its owner need not be a superuser
+ALTER ROLE regress_streamlog_y NOSUPERUSER;
+SET ROLE regress_streamlog_y;
+GRANT ALL ON topic.of_x TO regress_streamlog_c;
+REVOKE SELECT ON topic.of_a FROM regress_streamlog_b;
+SELECT alter_topic('of_x', owner => 'regress_streamlog_y');
+SELECT alter_topic('of_a', owner => 'regress_streamlog_b');
+SELECT * FROM public.rights ORDER BY topic;
+\c :here
+ALTER ROLE regress_streamlog_a RENAME TO regress_streamlog_d;
+\c regress_streamlog_owner
+SET search_path = streamlog;
+SET ROLE regress_streamlog_d;
+SELECT produce('of_a', 'k', 'v', partition => 0);
+SELECT drop_topic('of_a');
+RESET ROLE;
+SELECT alter_topic('of_a', owner => 'regress_streamlog_d');
+SELECT * FROM public.rights ORDER BY topic;
+SET ROLE regress_streamlog_d;
+SELECT drop_topic('of_a');
+RESET ROLE;
+\c :here
+DROP DATABASE regress_streamlog_owner;
+DROP ROLE regress_streamlog_b, regress_streamlog_c, regress_streamlog_d, regress_streamlog_x, regress_streamlog_y;
