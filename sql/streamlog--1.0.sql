@@ -526,3 +526,30 @@ LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) u.pid
 WHERE streamlog.topic_visible(t.relation);
 COMMENT ON VIEW streamlog.undecided_transactions IS 'who holds readers of a partition back: transactions that have appended records and not ended';
 GRANT SELECT ON streamlog.undecided_transactions TO PUBLIC;
+
+/*
+ * Whoever creates the extension may have default privileges that give others rights
+ * on all that he makes.  None of that is meant for what is above.
+ */
+DO $$
+DECLARE
+	command pg_catalog.text;
+BEGIN
+	FOR command IN
+		SELECT pg_catalog.format('REVOKE ALL ON SCHEMA %I FROM %s', n.nspname, r.name)
+		FROM pg_catalog.pg_namespace n
+		CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) a
+		CROSS JOIN LATERAL (SELECT a.grantee::pg_catalog.regrole::pg_catalog.text) r (name)
+		WHERE n.nspname IN ('streamlog', 'topic', 'topic_text', 'streamlog_segment')
+			AND a.grantee NOT IN (0, n.nspowner)
+		UNION
+		SELECT pg_catalog.format('REVOKE ALL ON TABLE %s FROM %s', c.oid::pg_catalog.regclass, r.name)
+		FROM pg_catalog.pg_class c
+		CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a
+		CROSS JOIN LATERAL (SELECT a.grantee::pg_catalog.regrole::pg_catalog.text) r (name)
+		WHERE c.relnamespace = 'streamlog'::pg_catalog.regnamespace
+			AND c.relkind IN ('r', 'v', 'S') AND a.grantee NOT IN (0, c.relowner)
+	LOOP
+		EXECUTE command;
+	END LOOP;
+END $$;

@@ -60,3 +60,33 @@ SELECT c.relname, c.relkind, c.relacl IS NOT NULL AS has_acl,
 	has_table_privilege('public', c.oid, 'SELECT') AS public_reads
 FROM pg_class c WHERE c.relnamespace = 'streamlog'::regnamespace AND c.relkind IN ('r', 'v', 'S')
 ORDER BY 2, 1;
+
+-- default privileges of whoever makes it give nobody a right to what is ours
+-- Mutation: the last block of the script is left out.
+SET client_min_messages = warning;
+DROP EXTENSION streamlog CASCADE;
+RESET client_min_messages;
+CREATE ROLE regress_streamlog_default;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO regress_streamlog_default;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO regress_streamlog_default;
+ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO regress_streamlog_default;
+CREATE EXTENSION streamlog;
+SELECT relname FROM pg_class, aclexplode(relacl) a
+WHERE relnamespace = 'streamlog'::regnamespace AND a.grantee = 'regress_streamlog_default'::regrole
+UNION
+SELECT nspname FROM pg_namespace, aclexplode(nspacl) a
+WHERE nspname ~ '^(streamlog|topic)' AND a.grantee = 'regress_streamlog_default'::regrole;
+SELECT create_topic('by_default');
+SET ROLE regress_streamlog_default;
+SELECT produce('by_default', 'k', 'v');
+SELECT count(*) FROM topics;
+UPDATE topics SET owner = 'me';
+SELECT * FROM streamlog_segment.t1_p0_1;
+CREATE TABLE topic.mine (a int);
+RESET ROLE;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON TABLES FROM regress_streamlog_default;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SEQUENCES FROM regress_streamlog_default;
+ALTER DEFAULT PRIVILEGES REVOKE ALL ON SCHEMAS FROM regress_streamlog_default;
+SELECT drop_topic('by_default');
+DROP OWNED BY regress_streamlog_default;
+DROP ROLE regress_streamlog_default;
