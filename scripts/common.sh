@@ -47,10 +47,11 @@ installed() {
 }
 
 # Install those of the named Debian packages that are missing.  A new PostgreSQL
-# package would also create and start a server of its own, which is nobody's
-# wish here.
+# package would also create and start a server of its own, and a new pgbouncer a
+# pooler, which is nobody's wish here.
 need_packages() {
 	local package log missing=() dropin=/etc/postgresql-common/createcluster.d/streamlog.conf
+	local policy=/usr/sbin/policy-rc.d
 
 	for package in "$@"; do
 		installed "$package" || missing+=("$package")
@@ -62,14 +63,23 @@ need_packages() {
 	as_root apt-get -qq update
 	as_root mkdir -p "$(dirname "$dropin")"
 	echo 'create_main_cluster = false' | as_root tee "$dropin" >/dev/null
+	if [ -e "$policy" ]; then
+		policy=
+	else
+		printf '#!/bin/sh\ncase $1 in pgbouncer*) exit 101 ;; esac\n' | as_root tee "$policy" >/dev/null
+		as_root chmod 755 "$policy"
+	fi
 	log=$(mktemp)
 	(with_dots "$log" as_root env DEBIAN_FRONTEND=noninteractive \
 		apt-get -q -y --no-install-recommends install "${missing[@]}") || {
-		as_root rm -f "$dropin"
+		as_root rm -f "$dropin" $policy
 		die "apt-get could not install ${missing[*]}"
 	}
-	as_root rm -f "$dropin"
+	as_root rm -f "$dropin" $policy
 	rm -f "$log"
+	if [[ " ${missing[*]} " == *' pgbouncer '* ]]; then
+		as_root update-rc.d pgbouncer disable >/dev/null
+	fi
 }
 
 # Run a command with its output in a file, a dot for every tenth line of it as a
