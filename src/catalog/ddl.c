@@ -152,14 +152,28 @@ check_collision(const char *name)
 static void
 check_not_taken(const char *schema, const char *relname)
 {
-	if (OidIsValid(get_relname_relid(relname, get_namespace_oid(schema, false))))
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation %s already exists",
-						quote_qualified_identifier(schema, relname)),
-				 errdetail("It is not a topic."),
-				 errhint("Move it to another schema: schema \"%s\" is for topics.",
-						 schema)));
+	Oid			taken = get_relname_relid(relname, get_namespace_oid(schema, false));
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(taken)};
+	bool		is_topic;
+
+	if (!OidIsValid(taken))
+		return;
+	is_topic = sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM streamlog.topic"
+								   " WHERE NOT dropped AND relation = $1",
+								   1, types, values) > 0;
+	ereport(ERROR,
+			(errcode(ERRCODE_DUPLICATE_TABLE),
+			 errmsg("relation %s already exists",
+					quote_qualified_identifier(schema, relname)),
+			 is_topic ?
+			 errdetail("It is the table of another topic: of a name of %d bytes or more, a table's name has the first %d and a hash.",
+					   NAMEDATALEN, SL_NAME_KEPT) :
+			 errdetail("It is not a topic."),
+			 is_topic ?
+			 errhint("Choose another name.") :
+			 errhint("Move it to another schema: schema \"%s\" is for topics.",
+					 schema)));
 }
 
 static Oid
