@@ -1,6 +1,7 @@
 --
 -- topic_names: every name that Kafka allows goes through every function, and no
--- two of them are ever mixed up
+-- two of them are ever mixed up.  Mutations: fold a name's case; cut a long one and
+-- add no hash; say of any table that is in the way that it is no topic.
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;
