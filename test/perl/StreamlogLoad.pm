@@ -80,7 +80,8 @@ sub load_setup
 	return;
 }
 
-# Start it, for at most two minutes; it runs in the background.
+# Start it, for at most two minutes, at a pace that leaves a machine something for the
+# rest of the test; it runs in the background.
 sub load_start
 {
 	my ($node, $db, %opt) = @_;
@@ -88,7 +89,7 @@ sub load_start
 	my $handle = IPC::Run::start(
 		[
 			'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', $opt{clients} // 4,
-			'-T', 120, '-f', "$dir/load.sql", $db
+			'-T', 120, '-R', 300, '-f', "$dir/load.sql", $db
 		],
 		'<', \undef, '>&', \$out);
 
