@@ -107,6 +107,24 @@ is(load_ends($node, 'one'), '20 0 0', 'nor does what is produced in one show in 
 }
 $holder->quit;
 
+# Who is appending in one keeps nobody in the other from it.
+SKIP:
+{
+	skip 'built without WAITPOINTS', 3 if ($node->psql('postgres', 'SHOW streamlog.waitpoints'))[0] != 0;
+	my $stopper = $node->background_psql('one');
+	my $producer = $node->background_psql('one');
+
+	$stopper->query_safe("SELECT pg_advisory_lock(1936488304, hashtext('append-allocated'));");
+	$producer->query_safe("SET streamlog.waitpoints = 'append-allocated';");
+	$producer->query_until(qr/sent/, "\\echo sent\nSELECT load(1, 0);\n");
+	soon('one', "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", 'a producer is in the middle of an append');
+	is(sql('two', "SET lock_timeout = '2s'; SELECT load(1, 0); SELECT streamlog.end_offset('log', 0)"),
+		"\n22", 'one in the other database passes it');
+	$stopper->query_safe('SELECT pg_advisory_unlock_all();');
+	$_->quit for $producer, $stopper;
+	is(load_ends($node, 'one'), '29 0 0', 'and both have produced');
+}
+
 # Both at once, and both logs are what was committed there.
 my @loads = map { load_start($node, $_) } 'one', 'two';
 soon('one', "SELECT count(*) > 6 FROM streamlog.segments WHERE topic = 'log'", 'both roll');
