@@ -60,11 +60,21 @@ BEGIN
 		IF found <> 3 THEN
 			RAISE NOTICE '% has % records', t.topic, found;
 		END IF;
+		EXECUTE format('SELECT count(*) FROM topic_text.%I WHERE key = %L',
+			(SELECT relname FROM pg_class WHERE oid = t.relation), t.topic) INTO found;
+		IF found <> 3 THEN
+			RAISE NOTICE '% has % records in the text view', t.topic, found;
+		END IF;
+		EXECUTE format('INSERT INTO %s (key, value, partition) VALUES (NULL, %L, 2)', t.relation, 'four of ' || t.id);
+		EXECUTE format('INSERT INTO topic_text.%I (key, value, partition) VALUES (NULL, %L, 2)',
+			(SELECT relname FROM pg_class WHERE oid = t.relation), 'five of ' || t.id);
 		EXECUTE format('GRANT SELECT ON %s TO regress_named', t.relation);
 		asked := asked + 1;
 	END LOOP;
 	RAISE NOTICE '% asked', asked;
 END $$;
+SELECT count(*), count(*) FILTER (WHERE as_text(r.value) = (ARRAY['four', 'five'])[record_offset + 1] || ' of ' || id) AS own
+FROM n, fetch_records(name, 2, 0) r;
 GRANT SELECT ON n TO regress_named;
 SET ROLE regress_named;
 SELECT count(*) FROM n JOIN topics ON topic = name;

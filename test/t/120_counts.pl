@@ -1,7 +1,7 @@
 # Many topics and many partitions on a server whose lock table has PostgreSQL's
 # default size: what works, and what the message says where the lock table is full.
 #
-# A topic of one partition takes a good ten locks in the transaction that makes it, a
+# A topic of one partition takes some 15 locks in the transaction that makes it, a
 # partition two in one that produces to it.  The default lock table has room for
 # 6,400 and some.  So nothing of ours may lock all segments of a topic or all topics
 # of a database at once; what the user does in one transaction is for him to say.
