@@ -125,25 +125,38 @@ look_for_extension(void)
 	return false;
 }
 
-/* In a PG_CATCH: log the error unless that was done lately. */
+/* Log an error that was caught, unless that was done lately. */
 static void
-report_error(SlJobError *last)
+report_error(ErrorData *error, SlJobError *last)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	MemoryContext old = CurrentMemoryContext;
 
-	if (last->sqlstate == geterrcode() &&
+	if (last->sqlstate == error->sqlerrcode &&
 		!TimestampDifferenceExceeds(last->logged, now, SL_ERROR_INTERVAL))
 		return;
-	last->sqlstate = geterrcode();
+	last->sqlstate = error->sqlerrcode;
 	last->logged = now;
-	EmitErrorReport();
+
+	/* as what it is, an ERROR; that can only be thrown */
+	PG_TRY();
+	{
+		ReThrowError(error);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(old);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
 }
 
-/* Give a job its turn; false if it failed. */
-static bool
-run_job(int job, bool *more)
+/* Give a job its turn; the error, if it failed, is the caller's to free. */
+static ErrorData *
+try_job(int job, bool *more)
 {
-	volatile bool ok = true;
+	ErrorData  *volatile error = NULL;
 
 	pgstat_report_activity(STATE_RUNNING, jobs[job].activity);
 	PG_TRY();
@@ -159,17 +172,33 @@ run_job(int job, bool *more)
 		disable_all_timeouts(false);
 		MemoryContextSwitchTo(TopMemoryContext);
 		error_context_stack = NULL;
-		report_error(&errors[job]);
+		error = CopyErrorData();
 		AbortCurrentTransaction();
 		FlushErrorState();
-		ok = false;
 		RESUME_INTERRUPTS();
 	}
 	PG_END_TRY();
 
 	/* a cancel that came too late has nothing to cancel */
 	QueryCancelPending = false;
-	return ok;
+	return error;
+}
+
+/*
+ * Give a job its turn; false if it failed.  A job that meets a DROP EXTENSION
+ * may fail in any way; that is no news for the log.
+ */
+static bool
+run_job(int job, bool *more)
+{
+	ErrorData  *error = try_job(job, more);
+
+	if (!error)
+		return true;
+	if (job == 0 || !run_job(0, more) || extension_is_here)
+		report_error(error, &errors[job]);
+	FreeErrorData(error);
+	return false;
 }
 
 /* All that there is to do now; false if something failed. */
@@ -194,7 +223,7 @@ run_jobs(void)
 			proc_exit(0);
 		}
 		sl_workers_set_outcome(SL_WORKER_TERMINATED);
-		for (int i = 1; i < lengthof(jobs); i++)
+		for (int i = 1; i < lengthof(jobs) && extension_is_here; i++)
 			ok = run_job(i, &more) && ok;
 		CHECK_FOR_INTERRUPTS();
 	}
