@@ -90,6 +90,7 @@ JOIN calls c ON c.call ~ ('^' || p.proname || '\(')
 WHERE p.pronamespace = 'streamlog'::regnamespace
 GROUP BY p.proname, c.call ORDER BY 1;
 SELECT run('SELECT record_offset, timestamp, partition, key, value, headers FROM topic.named');
+SELECT run('SELECT partition, record_offset, timestamp, key, value, headers FROM topic_text.named');
 
 -- no name that is a keyword where it stands
 SELECT name, catcode FROM (

@@ -36,7 +36,9 @@ SELECT count(*) FROM n WHERE partition_for(name, name) = partition_for('a', name
 SELECT sum(end_offset(name, p)), sum(start_offset(name, p)), sum(offset_for_time(name, p, '-infinity'))
 FROM n, generate_series(0, 1) p;
 SELECT count(*), count(problem), sum(records) FROM n, check_topic(name);
+SET client_min_messages = warning;
 SELECT count(alter_topic(name, 3, '{"max.message.bytes": 2000}')) FROM n;
+RESET client_min_messages;
 
 -- the views show each as what it is called, and its table is another's never
 SELECT count(*), count(DISTINCT relation), sum(partitions), count(*) FILTER (WHERE config ? 'max.message.bytes')
