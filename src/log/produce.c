@@ -35,6 +35,9 @@
 /* Larger keys, values and headers are compressed */
 #define SL_COMPRESS_ABOVE	1024
 
+/* but none that could need a larger buffer than there can be */
+#define SL_COMPRESS_UPTO	(MaxAllocSize - 64 * 1024 * 1024)
+
 /* What stands for lz4, which the topic's config may have from another server */
 #ifdef USE_LZ4
 #define SL_LZ4		TOAST_LZ4_COMPRESSION
@@ -49,7 +52,7 @@ compress(const SlTopic *topic, struct varlena *value)
 	Datum		compressed;
 
 	if (value == NULL || VARSIZE_ANY(value) <= SL_COMPRESS_ABOVE ||
-		type == SL_COMPRESSION_NONE)
+		VARSIZE_ANY(value) > SL_COMPRESS_UPTO || type == SL_COMPRESSION_NONE)
 		return value;
 	compressed = toast_compress_datum(PointerGetDatum(value),
 									  type == SL_COMPRESSION_PGLZ ?

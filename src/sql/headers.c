@@ -15,6 +15,9 @@
 #include "sql/convert.h"
 #include "sql/headers.h"
 
+/* As many as fit: the members of an object that is being made are in one array. */
+#define SL_MAX_SHOWN_HEADERS (8 * 1024 * 1024)
+
 /* The headers found so far */
 typedef struct SlHeaderList
 {
@@ -180,13 +183,21 @@ sl_headers_as_json(Datum headers)
 {
 	ArrayType  *array = DatumGetArrayTypeP(headers);
 	int			n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
-	SlHeaderParts *parts = palloc_array(SlHeaderParts, Max(n, 1));
+	SlHeaderParts *parts;
 	JsonbParseState *state = NULL;
-	ArrayIterator it = array_create_iterator(array, 0, NULL);
+	ArrayIterator it;
 	Datum		element;
 	bool		isnull;
 	bool		as_array;
 
+	if (n > SL_MAX_SHOWN_HEADERS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("cannot show %d headers as JSON", n),
+				 errdetail("At most %d can be shown.", SL_MAX_SHOWN_HEADERS)));
+
+	parts = palloc_array(SlHeaderParts, Max(n, 1));
+	it = array_create_iterator(array, 0, NULL);
 	n = 0;
 	while (array_iterate(it, &element, &isnull))
 		if (!isnull)

@@ -16,6 +16,7 @@ extern Datum sl_headers_from_json(Jsonb *json, Oid array_type);
 /*
  * The JSON that makes these headers: an object if no key comes twice.  A value
  * that is not text of the server's encoding is shown as sl_shown_text() does.
+ * Raises if there are more headers than fit into a JSON object.
  */
 extern Jsonb *sl_headers_as_json(Datum headers);
 

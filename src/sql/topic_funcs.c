@@ -105,7 +105,8 @@ streamlog_drop_topic(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1) && !sl_topic_exists(name))
 		ereport(NOTICE,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("topic \"%s\" does not exist, skipping", name)));
+				 errmsg("topic \"%s\" does not exist, skipping",
+						sl_clip_name(name))));
 	else
 		sl_ddl_drop_topic(name);
 	PG_RETURN_VOID();

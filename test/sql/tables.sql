@@ -201,6 +201,7 @@ SELECT record_offset AS o, key, value, headers FROM topic_text.told WHERE partit
 SELECT record_offset AS o, encode(value, 'escape') AS bytes FROM topic.told WHERE partition = 0 AND value IS NOT NULL ORDER BY 1;
 -- what headers() would make of what is shown is what is there
 SELECT bool_and(headers(show_headers(headers)) = headers) FROM topic.told WHERE headers IS NOT NULL AND key <> '\xff00';
+SELECT show_headers(array_fill(ROW('', NULL)::header, ARRAY[8 * 1024 * 1024 + 1]));
 -- rules
 INSERT INTO topic_text.told (record_offset) VALUES (1);
 \echo :LAST_ERROR_SQLSTATE

@@ -133,6 +133,8 @@ SELECT drop_topic('grows');
 SELECT drop_topic('no_such_topic');
 \echo :LAST_ERROR_SQLSTATE
 SELECT drop_topic('no_such_topic', if_exists => true);
+-- a name that no topic can have is not shown in full
+SELECT drop_topic(repeat('x', 10000), if_exists => true);
 SELECT drop_topic(NULL);
 
 SELECT create_topic('again');
