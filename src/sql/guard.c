@@ -270,24 +270,42 @@ sl_guard_enable_always(Node *command)
 	return true;
 }
 
+/* One of the tables that say what topics there are, also through a view */
+static void
+refuse_own(Oid relation)
+{
+	if (sl_catalog_is_running() || allowSystemTableMods ||
+		get_rel_relkind(relation) != RELKIND_RELATION ||
+		!OidIsValid(sl_catalog_owner()))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change \"%s\": it is a table of streamlog's own",
+					get_rel_name(relation)),
+			 errdetail("It goes with the tables of topics, and with what is in shared memory."),
+			 errhint("Use create_topic(), alter_topic(), drop_topic() and delete_records().")));
+}
+
+/* A restore inserts into our own tables, and into segments of no topic yet. */
 void
 sl_guard_check_writes(List *range_table)
 {
-	Oid			schema = InvalidOid;
 	ListCell   *lc;
 
 	foreach(lc, range_table)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+		Oid			schema;
 
 		if (rte->rtekind != RTE_RELATION ||
 			!(rte->requiredPerms & (ACL_INSERT | ACL_UPDATE | ACL_DELETE)))
 			continue;
-		if (!OidIsValid(schema))
-			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, true);
-		if (!OidIsValid(schema))
-			return;
-		if (get_rel_namespace(rte->relid) == schema && is_guarded(rte->relid))
+		schema = get_rel_namespace(rte->relid);
+		if (schema == get_namespace_oid(SL_SEGMENT_SCHEMA, true) &&
+			is_guarded(rte->relid))
 			refuse(rte->relid, &write_refusal);
+		if ((rte->requiredPerms & (ACL_UPDATE | ACL_DELETE)) &&
+			schema == get_namespace_oid(SL_SCHEMA, true))
+			refuse_own(rte->relid);
 	}
 }

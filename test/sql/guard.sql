@@ -85,6 +85,12 @@ SELECT replace(command, '%s', name) AS command, try(format(command, relation)) A
 FROM commands, (VALUES (1, 'TABLE', 'topic.kept'), (2, 'TEXT', 'topic_text.kept'), (3, 'SEGMENT', 'streamlog_segment.t1_p0_1')) r (n, name, relation)
 ORDER BY id, n;
 
+-- our own tables, also through a view
+SELECT command, try(command) FROM unnest(ARRAY[
+	'UPDATE streamlog.topic SET name = ''x''', 'DELETE FROM streamlog.segment',
+	'DELETE FROM streamlog.topics', 'UPDATE streamlog.topics SET partitions = 7',
+	'SELECT count(*) FROM (SELECT FROM streamlog.partition FOR UPDATE) p']) command;
+
 -- not refused: what is about storage, comments and grants
 ANALYZE topic.kept;
 VACUUM FULL topic.kept;
