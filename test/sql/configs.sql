@@ -116,6 +116,7 @@ SELECT value FROM describe_topic('c') WHERE source = 'topic';
 COMMIT;
 
 -- what another server has stored is shown as it is, and counts as the default
+SET allow_system_table_mods = on;
 UPDATE streamlog.topic SET config = '{"compression.type": "zstd", "segment.bytes": "huge", "max.message.bytes": [1], "tablespace": 7,
 	"notify": "perhaps", "message.timestamp.type": null, "of.the.future": 1}' WHERE name = 'c';
 REVOKE INSERT ON topic.c FROM regress_streamlog_configs;
