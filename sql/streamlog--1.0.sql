@@ -178,6 +178,18 @@ AS 'MODULE_PATHNAME', 'streamlog_describe_topic';
 COMMENT ON FUNCTION streamlog.describe_topic(pg_catalog.text)
 IS 'every config of a topic: its value, whether the topic or the default says so, and what it means';
 
+CREATE FUNCTION streamlog.delete_records(
+	topic pg_catalog.text,
+	partition pg_catalog.int4 DEFAULT NULL,
+	before_offset pg_catalog.int8 DEFAULT NULL,
+	OUT partition pg_catalog.int4,
+	OUT start_offset pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_delete_records';
+COMMENT ON FUNCTION streamlog.delete_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8)
+IS 'delete the records of a partition, or of all, before an offset, or all that can be read; returns where each then starts';
+
 CREATE FUNCTION streamlog.check_topic(
 	topic pg_catalog.text,
 	OUT partition pg_catalog.int4,

@@ -77,11 +77,44 @@ sl_partition_row(int32 topic_id, int32 partition, SlPartitionRow *row)
 	{
 		row->log_start = DatumGetInt64(heap_getattr(tuple, Anum_partition_log_start,
 													RelationGetDescr(rel), &isnull));
-		row->made_here = TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
+
+		/* the log of one that we have only updated starts above 0 */
+		row->made_here = row->log_start == 0 &&
+			TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return found;
+}
+
+int64
+sl_partition_row_lock(int32 topic_id, int32 partition)
+{
+	Oid			types[] = {INT4OID, INT4OID};
+	Datum		values[] = {
+		Int32GetDatum(topic_id),
+		Int32GetDatum(partition)
+	};
+
+	return sl_catalog_fetch_id("SELECT log_start_offset FROM streamlog.partition"
+							   " WHERE topic_id = $1 AND partition = $2"
+							   " FOR NO KEY UPDATE",
+							   lengthof(types), types, values);
+}
+
+void
+sl_partition_row_set_start(int32 topic_id, int32 partition, int64 log_start)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID};
+	Datum		values[] = {
+		Int32GetDatum(topic_id),
+		Int32GetDatum(partition),
+		Int64GetDatum(log_start)
+	};
+
+	sl_catalog_execute("UPDATE streamlog.partition SET log_start_offset = $3"
+					   " WHERE topic_id = $1 AND partition = $2",
+					   lengthof(types), types, values);
 }
 
 void

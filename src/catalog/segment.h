@@ -35,13 +35,19 @@ typedef struct SlSegment
 /* A partition's row as it is now, also for an older snapshot */
 typedef struct SlPartitionRow
 {
-	int64		log_start;
+	int64		log_start;		/* also if not yet committed */
 	bool		made_here;		/* by this very transaction */
 } SlPartitionRow;
 
-/* false if there is no such row */
+/*
+ * false if there is no such row.  lock() waits for whoever has locked it, keeps it
+ * locked for the (sub)transaction and returns the log start that it then has.
+ */
 extern bool sl_partition_row(int32 topic_id, int32 partition,
 							 SlPartitionRow *row);
+extern int64 sl_partition_row_lock(int32 topic_id, int32 partition);
+extern void sl_partition_row_set_start(int32 topic_id, int32 partition,
+									   int64 log_start);
 extern void sl_partition_rows_insert(int32 topic_id, int32 from, int32 upto);
 
 /*

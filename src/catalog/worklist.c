@@ -82,25 +82,27 @@ sl_worklist_topics(int32 last, SlTopicEntry **list)
 	return n;
 }
 
-/* The newest segment of a partition, in tables that are open */
-static bool
-newest(Relation rel, Relation index, int32 topic_id, int32 partition,
-	   SlSegment *segment)
+/*
+ * Up to max segments from one end of a partition, in tables that are open; returns
+ * their number.
+ */
+static int
+segments_from(ScanDirection direction, Relation rel, Relation index,
+			  int32 topic_id, int32 partition, SlSegment *list, int max)
 {
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		found;
+	int			n = 0;
 
 	ScanKeyInit(&keys[0], Anum_segment_topic_id, BTEqualStrategyNumber,
 				F_INT4EQ, Int32GetDatum(topic_id));
 	ScanKeyInit(&keys[1], Anum_segment_partition, BTEqualStrategyNumber,
 				F_INT4EQ, Int32GetDatum(partition));
 	scan = systable_beginscan_ordered(rel, index, NULL, 2, keys);
-	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
-	found = tuple != NULL;
-	if (found)
+	while (n < max && (tuple = systable_getnext_ordered(scan, direction)) != NULL)
 	{
+		SlSegment  *segment = &list[n++];
 		bool		isnull;
 
 		memset(segment, 0, sizeof(SlSegment));
@@ -110,7 +112,7 @@ newest(Relation rel, Relation index, int32 topic_id, int32 partition,
 														  RelationGetDescr(rel), &isnull));
 	}
 	systable_endscan_ordered(scan);
-	return found;
+	return n;
 }
 
 int
@@ -122,8 +124,23 @@ sl_worklist_missing(int32 topic_id, int32 from, int32 upto, int32 *list, int max
 	int			n = 0;
 
 	for (int32 p = from; p < upto && n < max; p++)
-		if (!newest(rel, index, topic_id, p, &segment))
+		if (segments_from(BackwardScanDirection, rel, index, topic_id, p,
+						  &segment, 1) == 0)
 			list[n++] = p;
+	index_close(index, AccessShareLock);
+	table_close(rel, AccessShareLock);
+	return n;
+}
+
+static int
+look_up(ScanDirection direction, int32 topic_id, int32 partition,
+		SlSegment *list, int max)
+{
+	Relation	rel = table_open(sl_catalog_oid("segment"), AccessShareLock);
+	Relation	index = index_open(sl_catalog_oid("segment_pkey"), AccessShareLock);
+	int			n = segments_from(direction, rel, index, topic_id, partition,
+								  list, max);
+
 	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return n;
@@ -132,13 +149,13 @@ sl_worklist_missing(int32 topic_id, int32 from, int32 upto, int32 *list, int max
 bool
 sl_worklist_newest(int32 topic_id, int32 partition, SlSegment *segment)
 {
-	Relation	rel = table_open(sl_catalog_oid("segment"), AccessShareLock);
-	Relation	index = index_open(sl_catalog_oid("segment_pkey"), AccessShareLock);
-	bool		found = newest(rel, index, topic_id, partition, segment);
+	return look_up(BackwardScanDirection, topic_id, partition, segment, 1) > 0;
+}
 
-	index_close(index, AccessShareLock);
-	table_close(rel, AccessShareLock);
-	return found;
+int
+sl_worklist_oldest(int32 topic_id, int32 partition, SlSegment *list, int max)
+{
+	return look_up(ForwardScanDirection, topic_id, partition, list, max);
 }
 
 void

@@ -33,6 +33,10 @@ extern int	sl_worklist_missing(int32 topic_id, int32 from, int32 upto,
 extern bool sl_worklist_newest(int32 topic_id, int32 partition,
 							   SlSegment *segment);
 
+/* Up to max of the oldest segments of a partition; returns their number. */
+extern int	sl_worklist_oldest(int32 topic_id, int32 partition,
+							   SlSegment *list, int max);
+
 /* Delete the rows of segments whose tables are dropped. */
 extern void sl_worklist_delete_segments(int32 topic_id, const Oid *relations,
 										int n);

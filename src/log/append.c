@@ -456,26 +456,37 @@ segment_is_gone(SlTopic *topic)
 }
 
 /*
- * Open the active segment for appending.  A table that is not there may be one
- * that this transaction has made and rolled back: then what the catalog says is
- * found out anew.
+ * Open the active segment for appending.  One that is not there has been rolled
+ * and dropped since we asked, or is one that this transaction has made and rolled
+ * back: then what the catalog says is found out anew.
  */
 static Relation
 open_active(SlTopic *topic, SlLog **log, SlPartitionState *state)
 {
 	int32		partition = (*log)->key.partition;
+	Oid			gone = InvalidOid;
+	bool		forgotten = false;
 
-	for (int attempt = 0;; attempt++)
+	for (;;)
 	{
 		Relation	rel;
 
 		*log = sl_log_open_for_append(topic, partition, state);
+		SL_WAITPOINT("append-before-open");
 		rel = sl_segment_open(topic, state->active_segment, RowExclusiveLock);
 		if (rel)
 			return rel;
-		if (attempt > 0)
+
+		/* others append to the partition, unless it is still the active one */
+		if (state->active_segment != gone && !SL_MUTANT("forget-rolled"))
+			gone = state->active_segment;
+		else if (!forgotten)
+		{
+			sl_partition_forget(&(*log)->key);
+			forgotten = true;
+		}
+		else
 			segment_is_gone(topic);
-		sl_partition_forget(&(*log)->key);
 	}
 }
 
@@ -513,7 +524,8 @@ sl_append(SlTopic *topic, SlLog *log, SlClaim *claim, SlRecord **records,
 		sl_append_unlock(log->key.relation, log->key.partition);
 		table_close(rel, NoLock);
 		if (large)
-			sl_workers_wake_for(log->key.relation, log->key.partition);
+			sl_workers_wake_for(SL_WORK_ROLL, log->key.relation,
+								log->key.partition);
 		if (allocated)
 			return offset + n - 1;
 

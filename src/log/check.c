@@ -31,6 +31,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "base/waitpoint.h"
 #include "log/check.h"
 #include "log/fetch.h"
 #include "log/log.h"
@@ -52,6 +53,7 @@ typedef struct SlCheck
 	int64		previous;		/* offset */
 	int64		highest;		/* offset in the partition */
 	int			problems;
+	bool		dropped;		/* the segment, since it was listed */
 	bool		sound;			/* no problem in the partition so far */
 	Relation	rel;
 	Snapshot	snapshot;
@@ -210,6 +212,20 @@ check_block(SlCheck *check, BlockNumber block)
 	UnlockReleaseBuffer(buffer);
 }
 
+/* Is the segment still one, or has it been dropped since it was listed? */
+static bool
+is_listed(SlTopic *topic, const SlCheck *check)
+{
+	SlSegment  *segments;
+	int			n = sl_segment_list(topic->topic_id, check->partition, &segments);
+	bool		found = SL_MUTANT("check-dropped");
+
+	for (int i = 0; i < n && !found; i++)
+		found = segments[i].relation == check->segment;
+	pfree(segments);
+	return found;
+}
+
 /* The table itself, as sl_segment_open() wants it, but said and not raised */
 static bool
 check_table(SlCheck *check, SlTopic *topic)
@@ -217,8 +233,12 @@ check_table(SlCheck *check, SlTopic *topic)
 	Relation	rel = try_relation_open(check->segment, AccessShareLock);
 
 	check->rel = rel;
+	check->dropped = false;
 	if (rel == NULL)
 	{
+		check->dropped = !is_listed(topic, check);
+		if (check->dropped)
+			return false;
 		check->segment = InvalidOid;
 		report(check, "the table of the segment is gone");
 		return false;
@@ -244,7 +264,8 @@ check_table(SlCheck *check, SlTopic *topic)
 	return true;
 }
 
-static void
+/* False if it has been dropped since it was listed. */
+static bool
 check_segment(SlCheck *check, SlTopic *topic)
 {
 	check->previous = -1;
@@ -268,7 +289,9 @@ check_segment(SlCheck *check, SlTopic *topic)
 		check->problems = 0;
 		report(check, "and %d more problems", more);
 	}
-	put_row(check, NULL);
+	if (!check->dropped)
+		put_row(check, NULL);
+	return !check->dropped;
 }
 
 /*
@@ -311,12 +334,21 @@ check_partition(SlCheck *check, SlTopic *topic)
 	check->highest = -1;
 	PushActiveSnapshot(GetLatestSnapshot());
 	check->snapshot = GetActiveSnapshot();
-	for (int i = 0; i < n; i++)
+	SL_WAITPOINT("check-listed");
+	for (int i = 0; i < n;)
 	{
 		check->segment = segments[i].relation;
 		check->base = segments[i].base;
 		check->end = i + 1 < n ? segments[i + 1].base : PG_INT64_MAX;
-		check_segment(check, topic);
+		if (check_segment(check, topic))
+			i++;
+		else
+		{
+			/* from the oldest that is left on */
+			pfree(segments);
+			n = sl_segment_list(topic->topic_id, check->partition, &segments);
+			i = 0;
+		}
 	}
 	PopActiveSnapshot();
 

@@ -30,9 +30,6 @@
 #include "log/drop.h"
 #include "shmem/partition.h"
 
-/* Segments dropped in one transaction */
-#define SL_DROPS_A_TURN		32
-
 typedef enum SlDropResult
 {
 	SL_DROP_BUSY,				/* somebody has locks on all that is left */
@@ -78,16 +75,20 @@ lock_segments(List *children, Oid *segments)
 	return n;
 }
 
-static void
-drop_segments(int32 topic_id, const Oid *segments, int n)
+void
+sl_drop_segments(int32 topic_id, const Oid *segments, int n)
 {
+	Oid			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, false);
 	StringInfoData command;
 
 	initStringInfo(&command);
 	for (int i = 0; i < n; i++)
-		appendStringInfo(&command, "%s %s", i == 0 ? "DROP TABLE" : ",",
-						 qualified_name(segments[i]));
-	sl_catalog_execute(command.data, 0, NULL, NULL);
+		if (get_rel_namespace(segments[i]) == schema)
+			appendStringInfo(&command, "%s %s",
+							 command.len == 0 ? "DROP TABLE" : ",",
+							 qualified_name(segments[i]));
+	if (command.len > 0)
+		sl_catalog_execute(command.data, 0, NULL, NULL);
 	sl_worklist_delete_segments(topic_id, segments, n);
 }
 
@@ -105,7 +106,7 @@ drop_some(const SlTopicEntry *topic)
 		n = lock_segments(children, segments);
 		if (n > 0)
 		{
-			drop_segments(topic->topic_id, segments, n);
+			sl_drop_segments(topic->topic_id, segments, n);
 			return SL_DROP_SOME;
 		}
 		if (children != NIL ||

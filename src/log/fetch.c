@@ -19,6 +19,10 @@
  * that has an xid does not wait: it would hold back VACUUM everywhere.  Nor does
  * one in REPEATABLE READ or above, where nothing new can come.
  *
+ * Records may be deleted, and their segments dropped, at any time after step 1.
+ * What is there is returned all the same, as if the fetch had come first; where a
+ * segment is gone, the log's start has risen, and the position is out of range.
+ *
  * Where everything between a position and visible_end was aborted there is
  * nothing to return; what has been found empty is remembered, so that a reader
  * that asks again does not scan it again.
@@ -217,12 +221,13 @@ refresh_segments(SlLog *log, const SlPartitionState *state)
 		sl_log_read_segments(log);
 }
 
+static void out_of_range(SlTopic *topic, int32 partition, int64 offset,
+						 const SlPartitionState *state) pg_attribute_noreturn();
+
 static void
-check_range(SlTopic *topic, int32 partition, int64 offset,
-			const SlPartitionState *state)
+out_of_range(SlTopic *topic, int32 partition, int64 offset,
+			 const SlPartitionState *state)
 {
-	if (offset >= state->log_start && offset <= state->log_end)
-		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_OFFSET_OUT_OF_RANGE),
 			 errmsg("offset %lld is out of range for topic \"%s\" partition %d",
@@ -286,8 +291,12 @@ wait_for_more(SlLog *log, int64 offset, TimestampTz deadline)
 	return false;
 }
 
-/* Scan what can be read from offset on; true if the fetch has come to its end. */
-static bool
+/*
+ * Scan what can be read from offset on, which moves to where the scan has ended.
+ * END with no record if there is nothing yet, STOPPED if the fetch has what it can
+ * get, DELETED if what comes next is gone.
+ */
+static SlScanResult
 fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
 				int64 *offset, SlFetch *fetch)
 {
@@ -298,7 +307,7 @@ fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
 	if (from >= state->visible_end)
 	{
 		*offset = Max(*offset, from);
-		return false;
+		return SL_SCAN_END;
 	}
 	flush_wal(state);
 	SL_WAITPOINT("fetch-before-snapshot");
@@ -308,11 +317,12 @@ fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
 					 fetch, &reached);
 	PopActiveSnapshot();
 
-	if (fetch->records > 0 || result != SL_SCAN_END)
-		return true;
-	note_scanned(log, state, *offset, reached);
+	if (result == SL_SCAN_END && fetch->records == 0)
+		note_scanned(log, state, *offset, reached);
+	else if (result != SL_SCAN_DELETED)
+		result = SL_SCAN_STOPPED;
 	*offset = reached;
-	return false;
+	return result;
 }
 
 static void
@@ -353,16 +363,18 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 	long		wait = Min(limits->max_wait, max_wait);
 	TimestampTz deadline = 0;
 	SlPartitionState state;
+	SlScanResult result;
 	SlLog	   *log;
 
 	SL_WAITPOINT("fetch-begin");
 	log = sl_log_open(topic, partition, &state);
-	check_range(topic, partition, offset, &state);
+	if (offset < state.log_start || offset > state.log_end)
+		out_of_range(topic, partition, offset, &state);
 	if (limits->max_records == 0)
 		return;
 
 	begin_fetch(&fetch, topic, limits, desc, store);
-	while (!fetch_available(topic, log, &state, &offset, &fetch))
+	while ((result = fetch_available(topic, log, &state, &offset, &fetch)) == SL_SCAN_END)
 	{
 		if (wait <= 0 || IsolationUsesXactSnapshot() ||
 			TransactionIdIsValid(GetTopTransactionIdIfAny()))
@@ -372,6 +384,13 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 		if (!wait_for_more(log, offset, deadline))
 			break;
 		log = sl_log_open(topic, partition, &state);
+		if (offset < state.log_start)
+			out_of_range(topic, partition, offset, &state);
+	}
+	if (result == SL_SCAN_DELETED && fetch.records == 0)
+	{
+		(void) sl_log_open(topic, partition, &state);
+		out_of_range(topic, partition, offset, &state);
 	}
 	end_fetch(&fetch);
 }
@@ -384,13 +403,19 @@ sl_fetch_range(SlTopic *topic, int32 partition, int64 from, int64 before,
 		.max_records = PG_INT64_MAX, .max_bytes = PG_INT64_MAX
 	};
 	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
-	SlPartitionState state;
-	SlLog	   *log = sl_log_open(topic, partition, &state);
+	SlScanResult result;
 
-	from = Max(from, state.log_start);
-	state.visible_end = Min(state.visible_end, before);
 	begin_fetch(&fetch, topic, &limits, desc, store);
-	(void) fetch_available(topic, log, &state, &from, &fetch);
+	do
+	{
+		SlPartitionState state;
+		SlLog	   *log = sl_log_open(topic, partition, &state);
+
+		/* also if the log's start has risen above what comes next */
+		from = Max(from, state.log_start);
+		state.visible_end = Min(state.visible_end, before);
+		result = fetch_available(topic, log, &state, &from, &fetch);
+	} while (result == SL_SCAN_DELETED);
 	end_fetch(&fetch);
 	return fetch.records;
 }
@@ -423,48 +448,74 @@ time_visitor(void *arg, Relation rel, HeapTuple tuple)
 	return false;
 }
 
-/* Where in a segment the search for a time has to begin. */
+/*
+ * Where in a segment, from an offset on, the search for a time has to begin; -1 if
+ * the segment is gone.
+ */
 static int64
-first_offset_for_time(SlTopic *topic, const SlSegment *segment,
-					  TimestampTz time)
+first_offset_for_time(SlTopic *topic, SlLog *log, const SlSegment *segment,
+					  int64 from, TimestampTz time)
 {
-	Relation	rel = sl_log_open_segment(topic, segment);
-	BlockNumber block = sl_timeindex_block(rel, time);
-	int64		offset = segment->base;
+	Relation	rel = sl_log_open_segment(topic, log, segment, from);
+	BlockNumber block;
+	int64		offset;
 
+	if (!rel)
+		return -1;
+	block = sl_timeindex_block(rel, time);
 	while (block > 0 && (block >= RelationGetNumberOfBlocks(rel) ||
 						 !sl_block_first_offset(rel, block, &offset)))
 		block--;
 	relation_close(rel, AccessShareLock);
-	return block > 0 ? offset : segment->base;
+	return block > 0 ? Max(offset, from) : from;
+}
+
+/* Search the segments for a time; not to an end if the result is DELETED. */
+static SlScanResult
+search_segments(SlTopic *topic, SlLog *log, const SlPartitionState *state,
+				SlTimeSearch *search)
+{
+	SlScanResult result = SL_SCAN_END;
+
+	for (int i = 0; i < log->nsegments && result == SL_SCAN_END; i++)
+	{
+		const SlSegment *segment = &log->segments[i];
+		int64		end = i + 1 < log->nsegments ?
+		Min(log->segments[i + 1].base, state->visible_end) : state->visible_end;
+		int64		from = Max(segment->base, state->log_start);
+		int64		reached;
+
+		if (from >= end ||
+			(segment->has_max && segment->max_timestamp < search->time))
+			continue;
+		from = first_offset_for_time(topic, log, segment, from, search->time);
+		if (from < 0)
+			result = SL_SCAN_DELETED;
+		else if (from < end)
+			result = sl_scan(topic, log, from, end, time_visitor, search,
+							 &reached);
+	}
+	return result;
 }
 
 int64
 sl_fetch_offset_for_time(SlTopic *topic, int32 partition, TimestampTz time)
 {
-	SlPartitionState state;
-	SlLog	   *log = sl_fetch_bounds(topic, partition, &state);
 	SlTimeSearch search = {time, -1};
+	SlScanResult result;
 
-	refresh_segments(log, &state);
-	push_snapshot();
-	for (int i = 0; i < log->nsegments && search.found < 0; i++)
+	do
 	{
-		const SlSegment *segment = &log->segments[i];
-		int64		end = i + 1 < log->nsegments ?
-		Min(log->segments[i + 1].base, state.visible_end) : state.visible_end;
-		int64		from;
-		int64		reached;
+		SlPartitionState state;
+		SlLog	   *log = sl_fetch_bounds(topic, partition, &state);
 
-		if (segment->has_max && segment->max_timestamp < time)
-			continue;
-		from = Max(first_offset_for_time(topic, segment, time),
-				   state.log_start);
-		if (from < end &&
-			sl_scan(topic, log, from, end, time_visitor, &search,
-					&reached) == SL_SCAN_HIDDEN)
-			break;
-	}
-	PopActiveSnapshot();
+		SL_WAITPOINT("time-before-segments");
+		refresh_segments(log, &state);
+		push_snapshot();
+		result = search_segments(topic, log, &state, &search);
+		PopActiveSnapshot();
+
+		/* the log's start has risen, so this comes to an end */
+	} while (result == SL_SCAN_DELETED);
 	return search.found;
 }

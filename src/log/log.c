@@ -13,7 +13,9 @@
  * Nobody appends meanwhile, for that takes an entry in state READY, and nothing
  * appended is undecided, for that would have kept the entry alive.  What is
  * visible is therefore what has been committed, and offsets above committed_end
- * have never been shown to anybody, so that they may be given out again.
+ * have never been shown to anybody, so that they may be given out again.  Nor
+ * does the worker drop a segment meanwhile, which takes a READY entry too.  Those
+ * wholly below the log's start have nothing to tell, and are not looked at.
  *
  * A partition may have no segment yet: create_topic() leaves the first segments
  * of wide topics to the worker.  To a reader it is an empty log.  A producer
@@ -38,6 +40,8 @@
 #include "utils/wait_event.h"
 
 #include "base/errors.h"
+#include "base/waitpoint.h"
+#include "log/delete.h"
 #include "log/log.h"
 #include "log/search.h"
 #include "shmem/workers.h"
@@ -150,18 +154,35 @@ visible_end_of_segment(Relation rel, int64 base)
 	return base;
 }
 
-Relation
-sl_log_open_segment(SlTopic *topic, const SlSegment *segment)
+static void
+segment_is_missing(SlTopic *topic, int64 base)
 {
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("a segment of topic \"%s\" is missing", topic->name),
+			 errdetail("The table that held the offsets from %lld on is gone.",
+					   (long long) base),
+			 errhint("Run check_topic('%s').", topic->name)));
+}
+
+bool
+sl_log_starts_above(SlTopic *topic, SlLog *log, int64 offset)
+{
+	SlPartitionState state;
+
+	(void) sl_log_open(topic, log->key.partition, &state);
+	return state.log_start > offset && !SL_MUTANT("ignore-raised-start");
+}
+
+Relation
+sl_log_open_segment(SlTopic *topic, SlLog *log, const SlSegment *segment,
+					int64 offset)
+{
+	int64		base = segment->base;	/* the list may be read anew */
 	Relation	rel = sl_segment_open(topic, segment->relation, AccessShareLock);
 
-	if (!rel)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("a segment of topic \"%s\" is missing", topic->name),
-				 errdetail("The table that held the offsets from %lld on is gone.",
-						   (long long) segment->base),
-				 errhint("Run check_topic('%s').", topic->name)));
+	if (!rel && !sl_log_starts_above(topic, log, offset))
+		segment_is_missing(topic, base);
 	return rel;
 }
 
@@ -172,20 +193,28 @@ initialise(SlTopic *topic, SlLog *log)
 	SlPartitionRow row;
 	int64		next = 0;
 	int64		committed_end = -1;
+	int64		segment_end = PG_INT64_MAX;
 	const SlSegment *active = NULL;
 
 	if (!sl_partition_row(log->topic_id, log->key.partition, &row))
 		elog(ERROR, "topic \"%s\" has no row for partition %d",
 			 topic->name, log->key.partition);
+	row.log_start = sl_delete_committed_start(&log->key, row.log_start);
+	SL_WAITPOINT("initialise-row-read");
 	sl_log_read_segments(log);
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	for (int i = log->nsegments - 1; i >= 0 && committed_end < 0; i--)
+	for (int i = log->nsegments - 1;
+		 i >= 0 && committed_end < 0 && segment_end > row.log_start; i--)
 	{
 		const SlSegment *segment = &log->segments[i];
-		Relation	rel = sl_log_open_segment(topic, segment);
-		int64		end = visible_end_of_segment(rel, segment->base);
+		Relation	rel = sl_segment_open(topic, segment->relation,
+										  AccessShareLock);
+		int64		end;
 
+		if (!rel)
+			segment_is_missing(topic, segment->base);
+		end = visible_end_of_segment(rel, segment->base);
 		if (active == NULL)
 		{
 			active = segment;
@@ -193,6 +222,7 @@ initialise(SlTopic *topic, SlLog *log)
 		}
 		if (end > segment->base || i == 0)
 			committed_end = end;
+		segment_end = segment->base;
 		table_close(rel, AccessShareLock);
 	}
 	PopActiveSnapshot();

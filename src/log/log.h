@@ -57,8 +57,19 @@ extern SlLog *sl_log_open_for_append(SlTopic *topic, int32 partition,
 /* Read the segments from the catalog; at least those there were at the call. */
 extern void sl_log_read_segments(SlLog *log);
 
-/* Open a segment to read it; raises DATA_CORRUPTED if its table is gone. */
-extern Relation sl_log_open_segment(SlTopic *topic, const SlSegment *segment);
+/*
+ * Has the log's start risen above an offset?  Segments below it may be gone: who
+ * has listed one and does not find it, for an offset that it holds, asks this.
+ */
+extern bool sl_log_starts_above(SlTopic *topic, SlLog *log, int64 offset);
+
+/*
+ * Open a segment to read from an offset on.  NULL if it has been dropped, since
+ * the log starts above that offset by now; raises DATA_CORRUPTED if its table is
+ * gone without that.
+ */
+extern Relation sl_log_open_segment(SlTopic *topic, SlLog *log,
+									const SlSegment *segment, int64 offset);
 
 /* Raise unless the topic has this partition. */
 extern void sl_check_partition(SlTopic *topic, int32 partition);

@@ -2,7 +2,8 @@
  * roll.c
  *		Giving partitions their next segment, and their first.
  *
- * A partition rolls when its active segment has reached segment.bytes: the next
+ * A partition rolls when its active segment has reached segment.bytes, or when all
+ * that it holds has been deleted, so that it can be dropped (expire.c): the next
  * record goes to a new table.
  *
  *	1.	The producer whose append finds the segment large enough puts the
@@ -158,6 +159,14 @@ commit(void)
 	CommitTransactionCommand();
 }
 
+bool
+sl_roll_is_expired(const SlPartitionState *state)
+{
+	return OidIsValid(state->active_segment) &&
+		state->log_end > state->active_base &&
+		state->log_start >= state->log_end;
+}
+
 /* Is it time for a partition to roll?  Locks its active segment if so. */
 static SlRollResult
 judge(SlTopic *topic, int32 partition, SlPartitionState *state)
@@ -177,7 +186,8 @@ judge(SlTopic *topic, int32 partition, SlPartitionState *state)
 	rel = sl_segment_open(topic, state->active_segment, NoLock);
 	if (!rel)
 		return SL_ROLL_NOT_DUE;
-	is_due = sl_segment_size(rel) >= topic->config.segment_bytes;
+	is_due = sl_segment_size(rel) >= topic->config.segment_bytes ||
+		sl_roll_is_expired(state);
 	table_close(rel, NoLock);
 	return is_due ? SL_ROLL_DUE : SL_ROLL_NOT_DUE;
 }
@@ -247,6 +257,12 @@ roll(Oid relation, int32 partition)
 	result = switch_to(relation, partition, next);
 	commit();
 	return result;
+}
+
+bool
+sl_roll_partition(Oid relation, int32 partition)
+{
+	return roll(relation, partition) == SL_ROLL_DONE;
 }
 
 static void
@@ -332,7 +348,7 @@ sl_roll_due(void)
 {
 	SlWorkItem	items[SL_MAX_WORK_ITEMS];
 	bool		lost;
-	int			n = sl_workers_take_items(items, &lost);
+	int			n = sl_workers_take_items(SL_WORK_ROLL, items, &lost);
 	int			done = 0;
 
 	for (int i = 0; i < n; i++)

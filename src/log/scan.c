@@ -282,6 +282,9 @@ sl_scan(SlTopic *topic, SlLog *log, int64 offset, int64 end,
 	int			i = find_segment(log, offset);
 	bool		more = i >= 0;
 
+	*reached = offset;
+	if (i < 0 && sl_log_starts_above(topic, log, offset))
+		return SL_SCAN_DELETED;
 	if (i < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
@@ -293,7 +296,12 @@ sl_scan(SlTopic *topic, SlLog *log, int64 offset, int64 end,
 	{
 		const SlSegment *segment = &log->segments[i];
 
-		scan.rel = sl_log_open_segment(topic, segment);
+		scan.rel = sl_log_open_segment(topic, log, segment, scan.next);
+		if (!scan.rel)
+		{
+			result = SL_SCAN_DELETED;
+			break;
+		}
 		scan.segment_end = i + 1 < log->nsegments ?
 			log->segments[i + 1].base : PG_INT64_MAX;
 		more = scan_segment(&scan, segment, &result);

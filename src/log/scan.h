@@ -14,8 +14,10 @@ typedef enum SlScanResult
 {
 	SL_SCAN_END,				/* up to the bound */
 	SL_SCAN_STOPPED,			/* the visitor wants no more */
-	SL_SCAN_HIDDEN				/* at a record that the transaction's own
+	SL_SCAN_HIDDEN,				/* at a record that the transaction's own
 								 * snapshot does not see */
+	SL_SCAN_DELETED				/* what comes next is gone: the log starts
+								 * above it by now */
 } SlScanResult;
 
 /*

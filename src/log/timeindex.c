@@ -64,7 +64,7 @@ static int	nwork = 0;
 static int	max_work = 0;
 static TimestampTz looked = 0;
 
-/* Tables of segments that are indexed to their end */
+/* Tables of segments that are indexed to their end, and hold no record */
 static HTAB *complete = NULL;
 
 static inline bool
@@ -189,7 +189,8 @@ index_segment(SlTimeWork *item, Relation rel)
 		sl_segment_set_times(item->topic_id, item->partition,
 							 item->segment.base, times.min_timestamp,
 							 times.max_timestamp);
-	(void) hash_search(complete, &item->segment.relation, HASH_ENTER, NULL);
+	else
+		(void) hash_search(complete, &item->segment.relation, HASH_ENTER, NULL);
 	return true;
 }
 

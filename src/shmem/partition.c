@@ -313,6 +313,7 @@ sl_partition_attach(const SlPartitionKey *key, SlPartition **part_p)
 			part->generation = pg_atomic_add_fetch_u32(&table->generation, 1);
 			part->active_segment = InvalidOid;
 			part->active_base = -1;
+			part->log_start = 0;
 			my_init = part;
 			LWLockRelease(&part->lock);
 			return false;
@@ -342,9 +343,12 @@ sl_partition_init_done(SlPartition *part, int64 log_start, int64 log_end,
 		part->active_base = active_base;
 		part->active_segment = active_segment;
 	}
-	part->log_start = log_start;
-	part->next = Max(log_end, part->active_base);
-	part->committed_end = Max(committed_end, log_start);
+
+	/* Somebody may have committed a higher start after the caller looked. */
+	if (log_start > part->log_start || SL_MUTANT("forget-raised-start"))
+		part->log_start = log_start;
+	part->next = Max(Max(log_end, part->active_base), part->log_start);
+	part->committed_end = Max(committed_end, part->log_start);
 	part->stage = SL_PARTITION_READY;
 	my_init = NULL;
 	LWLockRelease(&part->lock);
@@ -442,6 +446,23 @@ sl_partition_set_active(const SlPartitionKey *key, Oid active_segment,
 		 */
 		part->next = Max(part->next, active_base);
 	}
+	LWLockRelease(&part->lock);
+}
+
+/*
+ * Where nobody knows of the partition there is nothing to do: who initialises it
+ * from now on reads the committed row.
+ */
+void
+sl_partition_raise_log_start(const SlPartitionKey *key, int64 log_start)
+{
+	SlPartition *part = find_entry(key);
+
+	if (part == NULL)
+		return;
+	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	if (sl_entry_has_key(part, key) && part->stage != SL_PARTITION_EMPTY)
+		part->log_start = Max(part->log_start, log_start);
 	LWLockRelease(&part->lock);
 }
 

@@ -68,9 +68,11 @@ extern bool sl_partition_wait_begin(SlPartition *part,
 									const SlPartitionKey *key, int64 want);
 extern void sl_partition_wait_end(void);
 
-/* Rolling and dropping; never raise. */
+/* Rolling, deleting and dropping; never raise. */
 extern void sl_partition_set_active(const SlPartitionKey *key,
 									Oid active_segment, int64 active_base);
+extern void sl_partition_raise_log_start(const SlPartitionKey *key,
+										 int64 log_start);
 extern void sl_partition_forget(const SlPartitionKey *key);
 extern void sl_partition_forget_database(Oid database);
 

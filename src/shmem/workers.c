@@ -76,6 +76,13 @@ typedef enum SlWorkerStage
 	SL_WORKER_ENDED
 } SlWorkerStage;
 
+typedef struct SlWorkList
+{
+	int			n;
+	bool		lost;			/* there were more */
+	SlWorkItem	items[SL_MAX_WORK_ITEMS];
+} SlWorkList;
+
 typedef struct SlWorkerSlot
 {
 	SlWorkerStage stage;
@@ -88,9 +95,7 @@ typedef struct SlWorkerSlot
 	SlWorkerOutcome outcome;
 	bool		stop;			/* is to end */
 	bool		woken;			/* and has not looked since */
-	int			nitems;
-	bool		items_lost;
-	SlWorkItem	items[SL_MAX_WORK_ITEMS];
+	SlWorkList	work[SL_WORK_KINDS];
 } SlWorkerSlot;
 
 typedef struct SlHold
@@ -254,13 +259,13 @@ note_stop(Oid database)
 }
 
 static bool
-has_item(const SlWorkerSlot *slot, Oid relation, int32 partition)
+has_item(const SlWorkList *list, Oid relation, int32 partition)
 {
-	for (int i = 0; i < slot->nitems; i++)
-		if (slot->items[i].relation == relation &&
-			slot->items[i].partition == partition)
+	for (int i = 0; i < list->n; i++)
+		if (list->items[i].relation == relation &&
+			list->items[i].partition == partition)
 			return true;
-	return slot->items_lost;
+	return list->lost;
 }
 
 void
@@ -276,7 +281,7 @@ sl_workers_wake(void)
 }
 
 void
-sl_workers_wake_for(Oid relation, int32 partition)
+sl_workers_wake_for(SlWorkKind kind, Oid relation, int32 partition)
 {
 	SlWorkerSlot *slot;
 	Latch	   *latch;
@@ -285,22 +290,25 @@ sl_workers_wake_for(Oid relation, int32 partition)
 	/* Producers come here with every append until the segment is rolled. */
 	LWLockAcquire(&table->lock, LW_SHARED);
 	slot = find_slot(MyDatabaseId);
-	known = slot && slot->woken && has_item(slot, relation, partition);
+	known = slot && slot->woken &&
+		has_item(&slot->work[kind], relation, partition);
 	LWLockRelease(&table->lock);
 	if (known)
 		return;
 
 	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
 	slot = find_slot(MyDatabaseId);
-	if (slot && !has_item(slot, relation, partition))
+	if (slot && !has_item(&slot->work[kind], relation, partition))
 	{
-		if (slot->nitems < SL_MAX_WORK_ITEMS)
+		SlWorkList *list = &slot->work[kind];
+
+		if (list->n < SL_MAX_WORK_ITEMS)
 		{
-			slot->items[slot->nitems].relation = relation;
-			slot->items[slot->nitems++].partition = partition;
+			list->items[list->n].relation = relation;
+			list->items[list->n++].partition = partition;
 		}
 		else
-			slot->items_lost = true;
+			list->lost = true;
 	}
 	latch = note_work(slot);
 	LWLockRelease(&table->lock);
@@ -651,16 +659,17 @@ sl_workers_is_woken(void)
 }
 
 int
-sl_workers_take_items(SlWorkItem *items, bool *lost)
+sl_workers_take_items(SlWorkKind kind, SlWorkItem *items, bool *lost)
 {
+	SlWorkList *list = &MySlWorker->work[kind];
 	int			n;
 
 	LWLockAcquire(&table->lock, LW_EXCLUSIVE);
-	n = MySlWorker->nitems;
-	memcpy(items, MySlWorker->items, n * sizeof(SlWorkItem));
-	*lost = MySlWorker->items_lost;
-	MySlWorker->nitems = 0;
-	MySlWorker->items_lost = false;
+	n = list->n;
+	memcpy(items, list->items, n * sizeof(SlWorkItem));
+	*lost = list->lost;
+	list->n = 0;
+	list->lost = false;
 	LWLockRelease(&table->lock);
 	return n;
 }

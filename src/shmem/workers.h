@@ -16,14 +16,22 @@ typedef struct SlWorkerInfo
 	TimestampTz last_run;		/* 0: not yet */
 } SlWorkerInfo;
 
-/* A partition that a producer wants the worker to look at */
+/* A partition that somebody wants the worker to look at, and for which job */
+typedef enum SlWorkKind
+{
+	SL_WORK_ROLL,
+	SL_WORK_EXPIRE
+} SlWorkKind;
+
+#define SL_WORK_KINDS		2
+
 typedef struct SlWorkItem
 {
 	Oid			relation;		/* the topic's table */
 	int32		partition;
 } SlWorkItem;
 
-/* The most of them that are remembered for a worker */
+/* The most of them of each kind that are remembered for a worker */
 #define SL_MAX_WORK_ITEMS	32
 
 /* Why a worker has ended */
@@ -65,7 +73,7 @@ extern int	sl_workers_naptime(void);
  * LWLock only, never raise and may be called in a transaction callback.
  */
 extern void sl_workers_wake(void);
-extern void sl_workers_wake_for(Oid relation, int32 partition);
+extern void sl_workers_wake_for(SlWorkKind kind, Oid relation, int32 partition);
 extern void sl_workers_wake_launcher(void);
 
 /* All running ones, in palloc'd memory; n receives their number. */
@@ -100,12 +108,14 @@ extern void sl_workers_stop(Oid database);
  * For a worker.  attach() is false if it is not wanted any more.  begin_tick()
  * is false if it is to end; is_woken() says whether somebody has woken it since,
  * or wants it to end: then a job that takes long had better pause.
- * take_items() copies at most SL_MAX_WORK_ITEMS; *lost if there were more.
+ * take_items() copies at most SL_MAX_WORK_ITEMS of a kind; *lost if there were
+ * more.
  */
 extern bool sl_workers_attach(int slot, uint32 generation, Oid *database);
 extern bool sl_workers_begin_tick(void);
 extern bool sl_workers_is_woken(void);
-extern int	sl_workers_take_items(SlWorkItem *items, bool *lost);
+extern int	sl_workers_take_items(SlWorkKind kind, SlWorkItem *items,
+								  bool *lost);
 extern void sl_workers_set_outcome(SlWorkerOutcome outcome);
 
 #endif							/* SL_WORKERS_H */

@@ -14,12 +14,14 @@
 #include "catalog/ddl.h"
 #include "catalog/topic.h"
 #include "log/check.h"
+#include "log/delete.h"
 #include "sql/rows.h"
 
 PG_FUNCTION_INFO_V1(streamlog_create_topic);
 PG_FUNCTION_INFO_V1(streamlog_alter_topic);
 PG_FUNCTION_INFO_V1(streamlog_drop_topic);
 PG_FUNCTION_INFO_V1(streamlog_describe_topic);
+PG_FUNCTION_INFO_V1(streamlog_delete_records);
 PG_FUNCTION_INFO_V1(streamlog_check_topic);
 
 static char *
@@ -135,6 +137,50 @@ streamlog_describe_topic(PG_FUNCTION_ARGS)
 		values[3] = CStringGetTextDatum(line.meaning);
 		sl_rows_put(&rows, values, nulls);
 	}
+	return (Datum) 0;
+}
+
+static void
+delete_from(SlTopic *topic, int32 partition, int64 before_offset, SlRows *rows)
+{
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	values[0] = Int32GetDatum(partition);
+	values[1] = Int64GetDatum(sl_delete_records(topic, partition, before_offset));
+	sl_rows_put(rows, values, nulls);
+}
+
+/* delete_records(topic, partition, before_offset) */
+Datum
+streamlog_delete_records(PG_FUNCTION_ARGS)
+{
+	char	   *name = get_name(fcinfo);
+	int64		before_offset = PG_ARGISNULL(2) ? SL_DELETE_ALL : PG_GETARG_INT64(2);
+	SlTopic    *topic;
+	SlRows		rows;
+
+	check_can_change("delete_records()");
+	sl_rows_begin(&rows, fcinfo);
+	topic = sl_topic_open_owned(name, AccessShareLock);
+	if (!PG_ARGISNULL(1))
+		delete_from(topic, PG_GETARG_INT32(1), before_offset, &rows);
+	else if (before_offset == SL_DELETE_ALL)
+	{
+		int			n = topic->partitions;
+
+		for (int32 p = 0; p < n; p++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			delete_from(topic, p, before_offset, &rows);
+		}
+	}
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"before_offset\" of delete_records() needs a partition"),
+				 errdetail("An offset belongs to one partition."),
+				 errhint("Give \"partition\" too, or leave \"before_offset\" out to delete all that can be read of every partition.")));
 	return (Datum) 0;
 }
 

@@ -41,6 +41,7 @@
 
 #include "catalog/catalog.h"
 #include "log/drop.h"
+#include "log/expire.h"
 #include "log/roll.h"
 #include "log/timeindex.h"
 #include "shmem/workers.h"
@@ -70,6 +71,7 @@ static const SlJob jobs[] = {
 	{"streamlog: looking for the extension", look_for_extension},
 	{"streamlog: rolling segments", sl_roll_due},
 	{"streamlog: making first segments", sl_roll_first_segments},
+	{"streamlog: removing deleted segments", sl_expire_due},
 	{"streamlog: removing dropped topics", sl_drop_next},
 	{"streamlog: indexing times", sl_timeindex_advance},
 };

@@ -35,6 +35,7 @@ INSERT INTO calls (call) VALUES
 	('show_headers(headers => NULL)'),
 	('check_topic(topic => ''named'')'),
 	('describe_topic(topic => ''named'')'),
+	('delete_records(topic => ''named'', partition => 0, before_offset => 0)'),
 	('topic_visible(relation => ''topic.named'')'),
 	('partition_end(relation => ''topic.named'', partition => 0)'),
 	('worker_states()'),
