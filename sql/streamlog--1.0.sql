@@ -127,6 +127,17 @@ CREATE TABLE streamlog.segment_time (
 REVOKE ALL ON TABLE streamlog.segment_time FROM PUBLIC;
 COMMENT ON TABLE streamlog.segment_time IS 'the smallest and the largest timestamp up to the end of each MB of a segment';
 
+/*
+ * Which topics were made here, and which came with a dump and may not be all there
+ * yet.  Alone of our tables it is not marked to be dumped: pg_dump leaves its rows
+ * behind, pg_upgrade and physical copies keep them.
+ */
+CREATE TABLE streamlog.local_topic (
+	topic_id pg_catalog.int4 PRIMARY KEY
+);
+REVOKE ALL ON TABLE streamlog.local_topic FROM PUBLIC;
+COMMENT ON TABLE streamlog.local_topic IS 'the topics that are in use: made here, or restored from a dump and found in order by finish_restore()';
+
 SELECT pg_catalog.pg_extension_config_dump('streamlog.topic_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('streamlog.topic', '');
 SELECT pg_catalog.pg_extension_config_dump('streamlog.partition', '');
@@ -202,6 +213,16 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'streamlog_check_topic';
 COMMENT ON FUNCTION streamlog.check_topic(pg_catalog.text)
 IS 'read a whole topic and prove its order: a row per segment, and one per problem';
+
+CREATE FUNCTION streamlog.finish_restore(
+	OUT topic pg_catalog.text,
+	OUT segments_rewritten pg_catalog.int4,
+	OUT problem pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_finish_restore';
+COMMENT ON FUNCTION streamlog.finish_restore()
+IS 'check the topics that were restored from a dump, and make those in order ready for use: a row for each';
 
 /* Produce */
 

@@ -15,7 +15,8 @@
  * table out of users' sight and marks the row; the worker drops the segments
  * later, some at a time, for dropping thousands of tables at once would need
  * thousands of locks.  A topic that was made in the same transaction, which the
- * worker will never see, is dropped at once.
+ * worker will never see, is dropped at once.  The worker does not look at one
+ * that came from a dump, so it is made local to be removed.
  */
 #include "postgres.h"
 
@@ -96,9 +97,8 @@ check_partitions(int32 partitions)
 						 "streamlog.max_partitions")));
 }
 
-/* The name of a topic's table: its own, cut and made unique if too long. */
-static char *
-table_name(const char *name)
+char *
+sl_ddl_table_name(const char *name)
 {
 	if (strlen(name) < NAMEDATALEN)
 		return pstrdup(name);
@@ -290,7 +290,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	check_collision(name);
 	sl_owner_lock(user, AccessShareLock);
 
-	relname = table_name(name);
+	relname = sl_ddl_table_name(name);
 	topic_id = sl_topic_new_id();
 	sl_topic_insert(topic_id, name, create_table(relname), user,
 					partitions, stored);
@@ -348,11 +348,10 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 		sl_config_tell(config);
 }
 
-/* The view of a topic as text; InvalidOid if somebody has dropped it by hand. */
-static Oid
-text_view(SlTopic *topic)
+Oid
+sl_ddl_text_view(Oid relation)
 {
-	return get_relname_relid(get_rel_name(topic->relation),
+	return get_relname_relid(get_rel_name(relation),
 							 get_namespace_oid(SL_TEXT_SCHEMA, false));
 }
 
@@ -365,7 +364,7 @@ check_dependents(SlTopic *topic)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {
-		ObjectIdGetDatum(topic->relation), ObjectIdGetDatum(text_view(topic))
+		ObjectIdGetDatum(topic->relation), ObjectIdGetDatum(sl_ddl_text_view(topic->relation))
 	};
 	char	   *dependents;
 
@@ -406,8 +405,8 @@ lock_to_drop(const char *name)
 {
 	for (;;)
 	{
-		SlTopic    *topic = sl_topic_open_owned(name, AccessExclusiveLock);
-		Oid			view = text_view(topic);
+		SlTopic    *topic = sl_topic_open_to_drop(name);
+		Oid			view = sl_ddl_text_view(topic->relation);
 
 		if (!OidIsValid(view) ||
 			ConditionalLockRelationOid(view, AccessExclusiveLock))
@@ -421,7 +420,7 @@ lock_to_drop(const char *name)
 static void
 drop_text_view(SlTopic *topic)
 {
-	Oid			view = text_view(topic);
+	Oid			view = sl_ddl_text_view(topic->relation);
 
 	if (OidIsValid(view))
 		sl_catalog_execute(psprintf("DROP VIEW %s",
@@ -440,13 +439,19 @@ is_made_here(SlTopic *topic)
 	return made_here;
 }
 
+char *
+sl_ddl_dropped_name(int32 topic_id)
+{
+	return psprintf("dropped$%d", topic_id);
+}
+
 /* Out of sight: no privileges, and a name that no topic or segment has */
 static void
 hide_table(SlTopic *topic)
 {
 	char	   *table = quote_qualified_identifier(SL_TOPIC_SCHEMA,
 												   get_rel_name(topic->relation));
-	char	   *hidden = psprintf("\"dropped$%d\"", topic->topic_id);
+	const char *hidden = quote_identifier(sl_ddl_dropped_name(topic->topic_id));
 
 	sl_owner_forget_all(topic);
 	sl_catalog_execute(psprintf("ALTER TABLE %s RENAME TO %s", table, hidden),
@@ -473,6 +478,7 @@ drop_without_table(const char *name)
 				 errmsg("the table of topic \"%s\" is gone", name),
 				 errhint("The owner of the extension can drop the topic.")));
 	sl_topic_mark_dropped(topic_id);
+	sl_topic_set_local(topic_id, InvalidOid);
 	return true;
 }
 
@@ -505,7 +511,7 @@ sl_ddl_drop_topic(const char *name)
 
 		hide_table(topic);
 		sl_topic_mark_dropped(topic_id);
-		CacheInvalidateRelcacheByRelid(relation);
+		sl_topic_set_local(topic_id, relation);
 	}
 	CommandCounterIncrement();
 }

@@ -70,7 +70,8 @@ sl_ours(Oid relation)
 			topic_id = id_in_name(relation);
 			break;
 	}
-	return topic_id != 0 ? kind : SL_NOT_OURS;
+	/* what is being restored from a dump is not, or not yet */
+	return topic_id != 0 && sl_topic_is_local(topic_id) ? kind : SL_NOT_OURS;
 }
 
 void

@@ -19,6 +19,9 @@
  * the lock is asked for, since who has none could else keep out everybody, and
  * again after it if the table has changed.  What was found is remembered for one
  * user until the table or any role changes.
+ *
+ * A topic that came from a dump is refused until finish_restore() has entered it
+ * in streamlog.local_topic; see log/restore.c.
  */
 #include "postgres.h"
 
@@ -142,6 +145,24 @@ find_row(Relation rel, const char *name, Oid relation)
 	return found;
 }
 
+bool
+sl_topic_is_local(int32 topic_id)
+{
+	Relation	rel = table_open(sl_catalog_oid("local_topic"), AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(topic_id));
+	scan = systable_beginscan(rel, sl_catalog_oid("local_topic_pkey"), true,
+							  NULL, 1, &key);
+	found = systable_getnext(scan) != NULL;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
 /* Fill an entry of the cache from its row; false if there is none. */
 static bool
 load(SlTopic *topic)
@@ -161,6 +182,7 @@ load(SlTopic *topic)
 				   NameStr(*DatumGetName(heap_getattr(tuple, Anum_topic_owner, desc, &isnull))));
 		sl_config_read(DatumGetJsonbP(heap_getattr(tuple, Anum_topic_config, desc, &isnull)),
 					   &topic->config);
+		topic->is_local = sl_topic_is_local(topic->topic_id);
 		topic->locked_in = InvalidLocalTransactionId;
 		topic->allowed_user = InvalidOid;
 		topic->table_owner = InvalidOid;
@@ -302,8 +324,21 @@ check_privilege(SlTopic *topic, AclMode acl)
 	return (topic->allowed & acl) || refuse(topic, acl);
 }
 
+static void
+check_local(const SlTopic *topic)
+{
+	if (topic->is_local)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("topic \"%s\" was restored from a dump", topic->name),
+			 errdetail("It has not been found in order yet."),
+			 errhint("Run SELECT * FROM finish_restore() as the owner of the extension.")));
+}
+
 SlTopic *
-sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
+sl_topic_open_unfinished(const char *name, int len, LOCKMODE lockmode,
+						 AclMode acl)
 {
 	SlTopic    *topic = last_topic;
 
@@ -333,6 +368,16 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
 	if (acl != ACL_NO_RIGHTS && !check_privilege(topic, acl))
 		unknown_topic(topic->name);
 	last_topic = topic;
+	return topic;
+}
+
+SlTopic *
+sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
+{
+	SlTopic    *topic = sl_topic_open_unfinished(name, len, lockmode, acl);
+
+	if (acl != ACL_NO_RIGHTS)
+		check_local(topic);
 	return topic;
 }
 
@@ -380,8 +425,8 @@ check_owner(SlTopic *topic)
 					 topic->name)));
 }
 
-SlTopic *
-sl_topic_open_owned(const char *name, LOCKMODE lockmode)
+static SlTopic *
+open_owned(const char *name, LOCKMODE lockmode, bool any)
 {
 	for (;;)
 	{
@@ -395,12 +440,26 @@ sl_topic_open_owned(const char *name, LOCKMODE lockmode)
 			unknown_topic(topic->name);
 		}
 		check_owner(topic);
+		if (!any)
+			check_local(topic);
 		relation = topic->relation;
 		LockRelationOid(relation, lockmode);
 		if (topic->valid)
 			return topic;
 		UnlockRelationOid(relation, lockmode);	/* changed while we waited */
 	}
+}
+
+SlTopic *
+sl_topic_open_owned(const char *name, LOCKMODE lockmode)
+{
+	return open_owned(name, lockmode, false);
+}
+
+SlTopic *
+sl_topic_open_to_drop(const char *name)
+{
+	return open_owned(name, AccessExclusiveLock, true);
 }
 
 SlTopic *
@@ -520,11 +579,39 @@ sl_topic_config(SlTopic *topic)
 	return config;
 }
 
+/*
+ * Has anything this id?  While a dump is restored there are tables before there
+ * are rows, and the sequence is set last.
+ */
+static bool
+is_id_in_use(int32 topic_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM"
+							   " (SELECT FROM streamlog.topic WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM streamlog.partition WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM streamlog.segment WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM pg_catalog.pg_class"
+							   " WHERE relnamespace = '" SL_SEGMENT_SCHEMA "'::regnamespace"
+							   " AND relname >= pg_catalog.concat('t', $1, '_p')::name"
+							   " AND relname < pg_catalog.concat('t', $1, '_q')::name) u",
+							   lengthof(types), types, values) > 0;
+}
+
 int32
 sl_topic_new_id(void)
 {
-	return (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.topic_id_seq')",
-									   0, NULL, NULL);
+	int32		topic_id;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		topic_id = (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.topic_id_seq')",
+											   0, NULL, NULL);
+	} while (is_id_in_use(topic_id));
+	return topic_id;
 }
 
 void
@@ -544,7 +631,30 @@ sl_topic_insert(int32 topic_id, const char *name, Oid relation, Oid owner,
 	sl_catalog_execute("INSERT INTO streamlog.topic"
 					   " VALUES ($1, $2, $3, $4::name, $5, $6, pg_catalog.now(), false)",
 					   lengthof(types), types, values);
-	CacheInvalidateRelcacheByRelid(relation);
+	sl_topic_set_local(topic_id, relation);
+}
+
+void
+sl_topic_set_local(int32 topic_id, Oid relation)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	sl_catalog_execute("INSERT INTO streamlog.local_topic VALUES ($1)"
+					   " ON CONFLICT DO NOTHING",
+					   lengthof(types), types, values);
+	if (get_rel_relkind(relation) != '\0')
+		CacheInvalidateRelcacheByRelid(relation);
+}
+
+void
+sl_topic_clear_table(int32 topic_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	sl_catalog_execute("UPDATE streamlog.topic SET relation = 0 WHERE topic_id = $1",
+					   lengthof(types), types, values);
 }
 
 void
@@ -620,6 +730,8 @@ sl_topic_delete(int32 topic_id)
 	sl_catalog_execute("DELETE FROM streamlog.segment WHERE topic_id = $1",
 					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.partition WHERE topic_id = $1",
+					   lengthof(types), types, values);
+	sl_catalog_execute("DELETE FROM streamlog.local_topic WHERE topic_id = $1",
 					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.topic WHERE topic_id = $1",
 					   lengthof(types), types, values);

@@ -23,6 +23,7 @@ typedef struct SlTopic
 	Oid			table_owner;	/* who owns it and its segments */
 	Oid			headers_type;	/* streamlog.header[] */
 	int32		partitions;
+	bool		is_local;		/* not: it came from a dump, see restore.c */
 	NameData	owner;			/* the topic's owner, by name */
 	SlTopicConfig config;
 
@@ -50,8 +51,15 @@ extern void sl_topic_init(void);
 extern SlTopic *sl_topic_open(const char *name, int len, LOCKMODE lockmode,
 							  AclMode acl);
 
+/* The same, also for a topic that came from a dump and is not ready for use. */
+extern SlTopic *sl_topic_open_unfinished(const char *name, int len,
+										 LOCKMODE lockmode, AclMode acl);
+
 /* The same for its owner, with a lock that a rollback to a savepoint releases. */
 extern SlTopic *sl_topic_open_owned(const char *name, LOCKMODE lockmode);
+
+/* That with AccessExclusiveLock, also for one that came from a dump */
+extern SlTopic *sl_topic_open_to_drop(const char *name);
 
 /* The same by the topic's table; NULL if that is no longer a topic. */
 extern SlTopic *sl_topic_find_by_relation(Oid relation);
@@ -67,6 +75,12 @@ extern Oid	sl_topic_owner(const SlTopic *topic);
  * No lock.
  */
 extern List *sl_topic_list_owned(const char *owner);
+
+/*
+ * Is the topic ready for use?  Not so if it came from a dump and finish_restore()
+ * has not found it in order.  No lock, no privilege.
+ */
+extern bool sl_topic_is_local(int32 topic_id);
 
 /* Does a topic of this name exist?  No lock, no privilege. */
 extern bool sl_topic_exists(const char *name);
@@ -90,5 +104,12 @@ extern void sl_topic_rename_owner(const char *before, const char *after);
 extern void sl_topic_mark_dropped(int32 topic_id);
 extern void sl_topic_delete(int32 topic_id);
 extern int32 sl_topic_new_id(void);
+
+/*
+ * For finish_restore(): the topic is ready for use; or its table is none that it
+ * could be, and it has none.
+ */
+extern void sl_topic_set_local(int32 topic_id, Oid relation);
+extern void sl_topic_clear_table(int32 topic_id);
 
 #endif							/* SL_TOPIC_H */

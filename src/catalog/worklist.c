@@ -4,6 +4,8 @@
  *
  * These look-ups are made every second whether there is work or not, so each is
  * either a scan of the table of topics, which is small, or one row by an index.
+ *
+ * A topic that came from a dump is not work: its segments may not be there yet.
  */
 #include "postgres.h"
 
@@ -23,6 +25,7 @@
 enum
 {
 	Anum_topic_id = 1,
+	Anum_topic_name = 2,
 	Anum_topic_relation = 3,
 	Anum_topic_partitions = 5,
 	Anum_topic_dropped = 8
@@ -49,8 +52,47 @@ compare_topics(const void *a, const void *b, void *arg)
 	return left < right ? -1 : left > right;
 }
 
-int
-sl_worklist_topics(int32 last, SlTopicEntry **list)
+static int
+compare_ids(const void *a, const void *b)
+{
+	int32		left = *(const int32 *) a;
+	int32		right = *(const int32 *) b;
+
+	return left < right ? -1 : left > right;
+}
+
+/* The ids of all topics that are ready for use, ascending */
+static int32 *
+local_ids(int *n)
+{
+	Relation	rel = table_open(sl_catalog_oid("local_topic"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+	int			allocated = 16;
+	int32	   *ids = palloc_array(int32, allocated);
+
+	*n = 0;
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+
+		if (*n == allocated)
+		{
+			allocated *= 2;
+			ids = repalloc_array(ids, int32, allocated);
+		}
+		ids[(*n)++] = DatumGetInt32(heap_getattr(tuple, Anum_topic_id,
+												 RelationGetDescr(rel), &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	qsort(ids, *n, sizeof(int32), compare_ids);
+	return ids;
+}
+
+/* The topics that are ready for use, or those that are not */
+static int
+list_topics(bool local, int32 last, SlTopicEntry **list)
 {
 	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -58,28 +100,48 @@ sl_worklist_topics(int32 last, SlTopicEntry **list)
 	HeapTuple	tuple;
 	int			n = 0;
 	int			allocated = 16;
+	int			nids;
+	int32	   *ids = local_ids(&nids);
 
 	*list = palloc_array(SlTopicEntry, allocated);
 	while ((tuple = systable_getnext(scan)) != NULL)
 	{
 		SlTopicEntry *entry;
 		bool		isnull;
+		int32		topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
 
+		if ((bsearch(&topic_id, ids, nids, sizeof(int32), compare_ids) != NULL) != local)
+			continue;
 		if (n == allocated)
 		{
 			allocated *= 2;
 			*list = repalloc_array(*list, SlTopicEntry, allocated);
 		}
 		entry = &(*list)[n++];
-		entry->topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+		entry->topic_id = topic_id;
 		entry->relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
 		entry->partitions = DatumGetInt32(heap_getattr(tuple, Anum_topic_partitions, desc, &isnull));
 		entry->dropped = DatumGetBool(heap_getattr(tuple, Anum_topic_dropped, desc, &isnull));
+		entry->name = local ? NULL :
+			TextDatumGetCString(heap_getattr(tuple, Anum_topic_name, desc, &isnull));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	pfree(ids);
 	qsort_arg(*list, n, sizeof(SlTopicEntry), compare_topics, &last);
 	return n;
+}
+
+int
+sl_worklist_topics(int32 last, SlTopicEntry **list)
+{
+	return list_topics(true, last, list);
+}
+
+int
+sl_worklist_restored(SlTopicEntry **list)
+{
+	return list_topics(false, 0, list);
 }
 
 /*

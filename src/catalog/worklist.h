@@ -13,14 +13,18 @@ typedef struct SlTopicEntry
 	Oid			relation;		/* may be gone, if the topic is dropped */
 	int32		partitions;
 	bool		dropped;
+	char	   *name;			/* only of one that came from a dump */
 } SlTopicEntry;
 
 /*
- * All topics by id, but those behind the topic last first: so that they have
+ * All topics that are ready for use, by id, but those behind the topic last first: so that they have
  * their turns, and one that cannot be dealt with does not keep the others.  In
  * palloc'd memory; returns their number.
  */
 extern int	sl_worklist_topics(int32 last, SlTopicEntry **list);
+
+/* The others, by id: those that came from a dump */
+extern int	sl_worklist_restored(SlTopicEntry **list);
 
 /*
  * Up to max of the partitions from from up to upto that have no segment,

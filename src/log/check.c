@@ -15,6 +15,10 @@
  *
  * A page with a problem does not hide the ones after it: each is reported with
  * its place, up to some number for a segment.
+ *
+ * A topic that came from a dump and is not ready for use is compared with its
+ * tables alone: nothing is known of it in shared memory, or may be before it is
+ * found in order.
  */
 #include "postgres.h"
 
@@ -44,7 +48,9 @@
 typedef struct SlCheck
 {
 	TupleDesc	desc;
-	Tuplestorestate *store;
+	Tuplestorestate *store;		/* NULL: no rows, only the two below */
+	char	   *first_problem;
+	List	   *disordered;		/* segments whose only fault may be the order */
 	int32		partition;
 	Oid			segment;
 	int64		base;
@@ -55,9 +61,11 @@ typedef struct SlCheck
 	int			problems;
 	bool		dropped;		/* the segment, since it was listed */
 	bool		sound;			/* no problem in the partition so far */
+	bool		ascending;		/* nor in the order of the segment */
 	Relation	rel;
 	Snapshot	snapshot;
-	MemoryContext context;
+	MemoryContext context;		/* for a value */
+	MemoryContext result;
 } SlCheck;
 
 static void
@@ -66,6 +74,8 @@ put_row(SlCheck *check, const char *problem)
 	Datum		values[5];
 	bool		nulls[5] = {false};
 
+	if (check->store == NULL)
+		return;
 	values[0] = Int32GetDatum(check->partition);
 	values[1] = ObjectIdGetDatum(check->segment);
 	nulls[1] = !OidIsValid(check->segment);
@@ -92,6 +102,16 @@ report(SlCheck *check, const char *format,...)
 	va_start(args, format);
 	vsnprintf(problem, sizeof(problem), format, args);
 	va_end(args);
+	if (check->first_problem == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(check->result);
+		char	   *table = OidIsValid(check->segment) ? get_rel_name(check->segment) : NULL;
+
+		check->first_problem = table ?
+			psprintf("table \"%s\": %s", table, problem) :
+			psprintf("partition %d: %s", check->partition, problem);
+		MemoryContextSwitchTo(old);
+	}
 	put_row(check, problem);
 }
 
@@ -155,8 +175,11 @@ check_item(SlCheck *check, Page page, BlockNumber block, OffsetNumber lp,
 		report(check, "block %u item %u: a record of partition %d",
 			   block, lp, partition);
 	if (fixed->record_offset <= check->previous)
+	{
+		check->ascending = false;
 		report(check, "block %u item %u: offset %lld after %lld", block, lp,
 			   (long long) fixed->record_offset, (long long) check->previous);
+	}
 	else if (fixed->record_offset < check->base)
 		report(check, "block %u item %u: offset %lld, the segment begins at %lld",
 			   block, lp, (long long) fixed->record_offset,
@@ -271,15 +294,19 @@ check_segment(SlCheck *check, SlTopic *topic)
 	check->previous = -1;
 	check->records = 0;
 	check->problems = 0;
+	check->ascending = true;
 	if (check_table(check, topic))
 	{
 		BlockNumber nblocks = RelationGetNumberOfBlocks(check->rel);
+		bool		fit = check->problems == 0;
 
 		for (BlockNumber block = 0; block < nblocks; block++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			check_block(check, block);
 		}
+		if (fit && !check->ascending)
+			check->disordered = lappend_oid(check->disordered, check->segment);
 		relation_close(check->rel, AccessShareLock);
 	}
 	if (check->problems > SL_MAX_PROBLEMS)
@@ -295,6 +322,23 @@ check_segment(SlCheck *check, SlTopic *topic)
 }
 
 /*
+ * The bounds of a partition that nobody uses: whatever is stored has been given
+ * out.  false if it has no row.
+ */
+static bool
+bounds_of_unused(SlTopic *topic, int32 partition, int nsegments,
+				 SlPartitionState *state)
+{
+	SlPartitionRow row;
+
+	if (!sl_partition_row(topic->topic_id, partition, &row))
+		return false;
+	state->log_start = row.log_start;
+	state->log_end = nsegments > 0 || row.log_start > 0 ? PG_INT64_MAX : 0;
+	return true;
+}
+
+/*
  * The segments against what shared memory knows of the partition, which is read
  * after them: they grow meanwhile.
  */
@@ -305,7 +349,14 @@ check_bounds(SlCheck *check, SlTopic *topic, const SlSegment *segments, int n)
 	SlSegment  *now;
 
 	check->problems = 0;
-	(void) sl_fetch_bounds(topic, check->partition, &state);
+	if (topic->is_local)
+		(void) sl_fetch_bounds(topic, check->partition, &state);
+	else if (!bounds_of_unused(topic, check->partition, n, &state))
+	{
+		check->segment = InvalidOid;
+		report(check, "the partition has no row");
+		return;
+	}
 	if (n == 0)
 	{
 		check->segment = InvalidOid;
@@ -358,18 +409,35 @@ check_partition(SlCheck *check, SlTopic *topic)
 	pfree(segments);
 }
 
+static void
+check_topic(SlCheck *check, SlTopic *topic)
+{
+	check->result = CurrentMemoryContext;
+	check->context = AllocSetContextCreate(CurrentMemoryContext,
+										   "streamlog check",
+										   ALLOCSET_DEFAULT_SIZES);
+	for (int32 p = 0; p < topic->partitions; p++)
+	{
+		check->partition = p;
+		check_partition(check, topic);
+	}
+	MemoryContextDelete(check->context);
+}
+
 void
 sl_check_topic(SlTopic *topic, TupleDesc desc, Tuplestorestate *store)
 {
 	SlCheck		check = {.desc = desc, .store = store};
 
-	check.context = AllocSetContextCreate(CurrentMemoryContext,
-										  "streamlog check",
-										  ALLOCSET_DEFAULT_SIZES);
-	for (int32 p = 0; p < topic->partitions; p++)
-	{
-		check.partition = p;
-		check_partition(&check, topic);
-	}
-	MemoryContextDelete(check.context);
+	check_topic(&check, topic);
+}
+
+char *
+sl_check_first_problem(SlTopic *topic, List **disordered)
+{
+	SlCheck		check = {0};
+
+	check_topic(&check, topic);
+	*disordered = check.disordered;
+	return check.first_problem;
 }

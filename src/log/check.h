@@ -5,6 +5,7 @@
 #ifndef SL_CHECK_H
 #define SL_CHECK_H
 
+#include "nodes/pg_list.h"
 #include "utils/tuplestore.h"
 
 #include "catalog/topic.h"
@@ -16,5 +17,11 @@
  */
 extern void sl_check_topic(SlTopic *topic, TupleDesc desc,
 						   Tuplestorestate *store);
+
+/*
+ * The same, but return only the first problem, palloc'd, or NULL; and the tables
+ * of segments that would be in order if their records were sorted.
+ */
+extern char *sl_check_first_problem(SlTopic *topic, List **disordered);
 
 #endif							/* SL_CHECK_H */

@@ -51,7 +51,8 @@ streamlog_partition_end(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	topic = sl_topic_open(topic->name, strlen(topic->name), AccessShareLock,
 						  ACL_NO_RIGHTS);
-	if (PG_GETARG_INT32(1) >= topic->partitions)
+	/* whose segments may not be there yet, if it comes from a dump */
+	if (!topic->is_local || PG_GETARG_INT32(1) >= topic->partitions)
 		PG_RETURN_NULL();
 	(void) sl_fetch_bounds(topic, PG_GETARG_INT32(1), &state);
 	PG_RETURN_INT64(state.visible_end);

@@ -194,7 +194,8 @@ streamlog_check_topic(PG_FUNCTION_ARGS)
 
 	PreventCommandDuringRecovery("check_topic()");
 	sl_rows_begin(&rows, fcinfo);
-	topic = sl_topic_open(name, strlen(name), AccessShareLock, ACL_SELECT);
+	topic = sl_topic_open_unfinished(name, strlen(name), AccessShareLock,
+									 ACL_SELECT);
 	sl_check_topic(topic, rows.desc, rows.store);
 	return (Datum) 0;
 }

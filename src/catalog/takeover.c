@@ -1,0 +1,155 @@
+/*
+ * takeover.c
+ *		Making tables that came with a dump ours.
+ *
+ * A dump brings a topic's tables as pg_dump brings any table: created by whoever
+ * restores it, given to the owner they had if that is wanted and he exists, filled
+ * by COPY in whatever pages it finds room in, and given their triggers at last.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/waitpoint.h"
+#include "catalog/catalog.h"
+#include "catalog/ddl.h"
+#include "catalog/segment.h"
+#include "catalog/takeover.h"
+
+static bool
+is_heap_in(Oid relation, const char *schema)
+{
+	Relation	rel = OidIsValid(relation) ?
+		try_relation_open(relation, AccessShareLock) : NULL;
+	bool		result;
+
+	if (!rel)
+		return false;
+	result = rel->rd_rel->relkind == RELKIND_RELATION &&
+		rel->rd_rel->relam == HEAP_TABLE_AM_OID &&
+		rel->rd_rel->relnamespace == get_namespace_oid(schema, false) &&
+		RelationGetDescr(rel)->natts >= SL_SEGMENT_ATTS;
+	relation_close(rel, AccessShareLock);
+	return result;
+}
+
+bool
+sl_takeover_is_topic_table(Oid relation, const char *topic)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relation)};
+
+	if (!is_heap_in(relation, SL_TOPIC_SCHEMA))
+		return false;
+	if (strcmp(get_rel_name(relation), sl_ddl_table_name(topic)) == 0)
+		return true;
+	/* somebody has renamed it; it cannot be the table of two topics */
+	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM streamlog.topic"
+							   " WHERE NOT dropped AND relation = $1",
+							   lengthof(types), types, values) == 1;
+}
+
+bool
+sl_takeover_is_dropped_table(Oid relation, int32 topic_id)
+{
+	return is_heap_in(relation, SL_SEGMENT_SCHEMA) &&
+		strcmp(get_rel_name(relation), sl_ddl_dropped_name(topic_id)) == 0;
+}
+
+bool
+sl_takeover_has_triggers(Oid relation)
+{
+	Oid			types[] = {OIDOID};
+	Datum		values[] = {ObjectIdGetDatum(relation)};
+
+	return sl_catalog_fetch_id("SELECT pg_catalog.count(*)"
+							   " FROM pg_catalog.pg_trigger t"
+							   " JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
+							   " WHERE t.tgrelid = $1 AND t.tgenabled = 'A'"
+							   " AND p.pronamespace = '" SL_SCHEMA "'::regnamespace",
+							   lengthof(types), types, values) >= SL_TABLE_TRIGGERS;
+}
+
+/* What the owner of a topic is granted, if he was the owner of its table, too */
+static void
+grant_to_owner(SlTopic *topic, Oid former)
+{
+	Oid			owner = get_role_oid(NameStr(topic->owner), true);
+
+	if (!OidIsValid(owner) || owner != former)
+		return;
+	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO %s WITH GRANT OPTION",
+								quote_qualified_identifier(SL_TOPIC_SCHEMA,
+														   get_rel_name(topic->relation)),
+								quote_identifier(NameStr(topic->owner))),
+					   0, NULL, NULL);
+}
+
+/* The owner of a table, InvalidOid if it is not there or is a view's or other */
+static Oid
+owner_of_table(Oid relation)
+{
+	Relation	rel = try_relation_open(relation, AccessShareLock);
+	Oid			owner = InvalidOid;
+
+	if (rel)
+	{
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+			owner = rel->rd_rel->relowner;
+		relation_close(rel, AccessShareLock);
+	}
+	return owner;
+}
+
+static void
+own(Oid relation, Oid former, Oid owner)
+{
+	if (OidIsValid(former) && former != owner)
+		ATExecChangeOwner(relation, owner, false, AccessExclusiveLock);
+}
+
+void
+sl_takeover_own(SlTopic *topic)
+{
+	Oid			owner = sl_catalog_owner();
+	Oid			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, false);
+	Oid			former = owner_of_table(topic->relation);
+	ListCell   *lc;
+
+	own(topic->relation, former, owner);
+	foreach(lc, find_inheritance_children(topic->relation, NoLock))
+		if (get_rel_namespace(lfirst_oid(lc)) == schema)
+			own(lfirst_oid(lc), owner_of_table(lfirst_oid(lc)), owner);
+	CommandCounterIncrement();
+	if (former != owner)
+		grant_to_owner(topic, former);
+}
+
+void
+sl_takeover_sort(Oid segment)
+{
+	const char *schema = get_namespace_name(get_rel_namespace(segment));
+	char	   *table = quote_qualified_identifier(schema, get_rel_name(segment));
+	char	   *index = psprintf("sort_%u", segment);
+
+	sl_catalog_execute(psprintf("CREATE INDEX %s ON %s (record_offset)",
+								index, table), 0, NULL, NULL);
+	if (!SL_MUTANT("restore-unsorted"))
+		sl_catalog_execute(psprintf("CLUSTER %s USING %s", table, index),
+						   0, NULL, NULL);
+	sl_catalog_execute(psprintf("DROP INDEX %s",
+								quote_qualified_identifier(schema, index)),
+					   0, NULL, NULL);
+	CommandCounterIncrement();
+}

@@ -1,0 +1,34 @@
+/*
+ * takeover.h
+ *		Making tables that came with a dump ours.
+ */
+#ifndef SL_TAKEOVER_H
+#define SL_TAKEOVER_H
+
+#include "catalog/topic.h"
+
+/*
+ * What these tell is what a row that came with a dump says of its table.  Such a
+ * row holds a bare number where the table was gone when it was dumped, and some
+ * other table may have it here.
+ */
+extern bool sl_takeover_is_topic_table(Oid relation, const char *topic);
+extern bool sl_takeover_is_dropped_table(Oid relation, int32 topic_id);
+
+/* Does a topic's table have the triggers that a dump creates last? */
+extern bool sl_takeover_has_triggers(Oid relation);
+
+/*
+ * Make the extension's owner the owner of a topic's table and its segments, as
+ * the current user, who needs the right to: a superuser has it.  Takes
+ * AccessExclusiveLock on what belongs to another role.
+ */
+extern void sl_takeover_own(SlTopic *topic);
+
+/*
+ * Rewrite a segment's table in the order of its records; with it goes what is
+ * dead in it.  Takes AccessExclusiveLock.
+ */
+extern void sl_takeover_sort(Oid segment);
+
+#endif							/* SL_TAKEOVER_H */
