@@ -36,6 +36,7 @@ INSERT INTO calls (call) VALUES
 	('check_topic(topic => ''named'')'),
 	('describe_topic(topic => ''named'')'),
 	('delete_records(topic => ''named'', partition => 0, before_offset => 0)'),
+	('finish_restore()'),
 	('topic_visible(relation => ''topic.named'')'),
 	('partition_end(relation => ''topic.named'', partition => 0)'),
 	('worker_states()'),
