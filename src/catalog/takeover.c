@@ -67,8 +67,8 @@ sl_takeover_is_dropped_table(Oid relation, int32 topic_id)
 		strcmp(get_rel_name(relation), sl_ddl_dropped_name(topic_id)) == 0;
 }
 
-bool
-sl_takeover_has_triggers(Oid relation)
+static int
+count_triggers(Oid relation)
 {
 	Oid			types[] = {OIDOID};
 	Datum		values[] = {ObjectIdGetDatum(relation)};
@@ -78,7 +78,16 @@ sl_takeover_has_triggers(Oid relation)
 							   " JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
 							   " WHERE t.tgrelid = $1 AND t.tgenabled = 'A'"
 							   " AND p.pronamespace = '" SL_SCHEMA "'::regnamespace",
-							   lengthof(types), types, values) >= SL_TABLE_TRIGGERS;
+							   lengthof(types), types, values);
+}
+
+bool
+sl_takeover_has_triggers(Oid relation)
+{
+	Oid			view = sl_ddl_text_view(relation);
+
+	return count_triggers(relation) >= SL_TABLE_TRIGGERS &&
+		(!OidIsValid(view) || count_triggers(view) > 0);
 }
 
 /* What the owner of a topic is granted, if he was the owner of its table, too */
@@ -96,16 +105,16 @@ grant_to_owner(SlTopic *topic, Oid former)
 					   0, NULL, NULL);
 }
 
-/* The owner of a table, InvalidOid if it is not there or is a view's or other */
+/* The owner of a relation of this kind, InvalidOid if it is not there */
 static Oid
-owner_of_table(Oid relation)
+owner_of(Oid relation, char relkind)
 {
 	Relation	rel = try_relation_open(relation, AccessShareLock);
 	Oid			owner = InvalidOid;
 
 	if (rel)
 	{
-		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		if (rel->rd_rel->relkind == relkind)
 			owner = rel->rd_rel->relowner;
 		relation_close(rel, AccessShareLock);
 	}
@@ -124,13 +133,17 @@ sl_takeover_own(SlTopic *topic)
 {
 	Oid			owner = sl_catalog_owner();
 	Oid			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, false);
-	Oid			former = owner_of_table(topic->relation);
+	Oid			former = owner_of(topic->relation, RELKIND_RELATION);
+	Oid			view = sl_ddl_text_view(topic->relation);
 	ListCell   *lc;
 
 	own(topic->relation, former, owner);
+	if (OidIsValid(view))
+		own(view, owner_of(view, RELKIND_VIEW), owner);
 	foreach(lc, find_inheritance_children(topic->relation, NoLock))
 		if (get_rel_namespace(lfirst_oid(lc)) == schema)
-			own(lfirst_oid(lc), owner_of_table(lfirst_oid(lc)), owner);
+			own(lfirst_oid(lc), owner_of(lfirst_oid(lc), RELKIND_RELATION),
+				owner);
 	CommandCounterIncrement();
 	if (former != owner)
 		grant_to_owner(topic, former);

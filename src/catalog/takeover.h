@@ -15,11 +15,11 @@
 extern bool sl_takeover_is_topic_table(Oid relation, const char *topic);
 extern bool sl_takeover_is_dropped_table(Oid relation, int32 topic_id);
 
-/* Does a topic's table have the triggers that a dump creates last? */
+/* Do a topic's table and its view have the triggers that a dump creates last? */
 extern bool sl_takeover_has_triggers(Oid relation);
 
 /*
- * Make the extension's owner the owner of a topic's table and its segments, as
+ * Make the extension's owner the owner of a topic's table, view and segments, as
  * the current user, who needs the right to: a superuser has it.  Takes
  * AccessExclusiveLock on what belongs to another role.
  */

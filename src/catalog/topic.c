@@ -376,8 +376,7 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
 {
 	SlTopic    *topic = sl_topic_open_unfinished(name, len, lockmode, acl);
 
-	if (acl != ACL_NO_RIGHTS)
-		check_local(topic);
+	check_local(topic);
 	return topic;
 }
 

@@ -49,8 +49,8 @@ streamlog_partition_end(PG_FUNCTION_ARGS)
 	topic = sl_topic_find_by_relation(relation);
 	if (topic == NULL)
 		PG_RETURN_NULL();
-	topic = sl_topic_open(topic->name, strlen(topic->name), AccessShareLock,
-						  ACL_NO_RIGHTS);
+	topic = sl_topic_open_unfinished(topic->name, strlen(topic->name),
+									 AccessShareLock, ACL_NO_RIGHTS);
 	/* whose segments may not be there yet, if it comes from a dump */
 	if (!topic->is_local || PG_GETARG_INT32(1) >= topic->partitions)
 		PG_RETURN_NULL();

@@ -48,6 +48,14 @@ SELECT start_offset('sold', 0);
 SELECT end_offset('sold', 0);
 SELECT offset_for_time('sold', 0, now());
 SELECT alter_topic('sold', 3);
+INSERT INTO topic.sold (key, value) VALUES ('k', 'v');
+INSERT INTO topic_text.sold (key, value) VALUES ('k', 'v');
+COPY topic.sold (key, value) FROM STDIN;
+k	v
+\.
+SELECT * FROM records('sold');
+SELECT * FROM tail('sold');
+SELECT partition_for('sold', 'k');
 -- who has no right is told that, and no more
 SET ROLE regress_streamlog_other;
 SELECT produce('sold', 'k', 'v');
@@ -152,19 +160,32 @@ ROLLBACK;
 BEGIN;
 DROP TRIGGER refuse_change ON topic.sold;
 SELECT * FROM finish_restore();
-CREATE TRIGGER refuse_change BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON topic.sold
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE OR TRUNCATE ON topic.sold
 	FOR EACH STATEMENT EXECUTE FUNCTION streamlog.refuse_change();
+SELECT count(problem) FROM finish_restore();
+ALTER TABLE topic.sold ENABLE ALWAYS TRIGGER refuse_change;
+DROP TRIGGER produce_text ON topic_text.sold;
+SELECT count(problem) FROM finish_restore();
+CREATE TRIGGER produce_text INSTEAD OF INSERT ON topic_text.sold FOR EACH ROW EXECUTE FUNCTION streamlog.produce_text();
+SELECT count(problem) FROM finish_restore();
+ALTER TABLE topic_text.sold ENABLE ALWAYS TRIGGER produce_text;
 SELECT * FROM finish_restore();
+ROLLBACK;
+-- who has dropped the view can do without it
+BEGIN;
+DROP VIEW topic_text.sold;
+SELECT count(problem) FROM finish_restore();
 ROLLBACK;
 
 -- The tables are given to the extension's owner, and the topic's owner, if it was
 -- his, too, keeps his rights.  Mutations: only look at the topic's table; no GRANT.
 BEGIN;
 ALTER TABLE topic.sold OWNER TO regress_streamlog_seller;
+ALTER VIEW topic_text.sold OWNER TO regress_streamlog_other;
 ALTER TABLE :segment OWNER TO regress_streamlog_other;
 SELECT * FROM finish_restore();
 SELECT relname, relowner = (SELECT extowner FROM pg_extension WHERE extname = 'streamlog') AS ours
-FROM pg_class WHERE oid IN ('topic.sold'::regclass, :'segment'::regclass) ORDER BY 1;
+FROM pg_class WHERE oid IN ('topic.sold'::regclass, 'topic_text.sold'::regclass, :'segment'::regclass) ORDER BY 1;
 SET ROLE regress_streamlog_seller;
 SELECT produce('sold', 'k', 'v', partition => 0);
 SELECT alter_topic('sold', 3);
