@@ -90,6 +90,24 @@ sl_takeover_has_triggers(Oid relation)
 		(!OidIsValid(view) || count_triggers(view) > 0);
 }
 
+char *
+sl_takeover_stray_table(const SlTopic *topic)
+{
+	Oid			types[] = {OIDOID, INT4OID};
+	Datum		values[] = {
+		ObjectIdGetDatum(topic->relation),
+		Int32GetDatum(topic->topic_id)
+	};
+
+	/* an empty one is what a roll that did not come to its end has left */
+	return sl_catalog_fetch_text("SELECT pg_catalog.min(i.inhrelid::regclass::text)"
+								 " FROM pg_catalog.pg_inherits i WHERE i.inhparent = $1"
+								 " AND pg_catalog.pg_relation_size(i.inhrelid) > 0"
+								 " AND i.inhrelid NOT IN (SELECT s.relation FROM streamlog.segment s"
+								 " WHERE s.topic_id = $2)",
+								 lengthof(types), types, values);
+}
+
 /* What the owner of a topic is granted, if he was the owner of its table, too */
 static void
 grant_to_owner(SlTopic *topic, Oid former)

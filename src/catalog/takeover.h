@@ -19,6 +19,12 @@ extern bool sl_takeover_is_dropped_table(Oid relation, int32 topic_id);
 extern bool sl_takeover_has_triggers(Oid relation);
 
 /*
+ * A table of a topic that holds records and is none of its segments, as after
+ * the rows of the segments could not be loaded: its name, palloc'd, or NULL.
+ */
+extern char *sl_takeover_stray_table(const SlTopic *topic);
+
+/*
  * Make the extension's owner the owner of a topic's table, view and segments, as
  * the current user, who needs the right to: a superuser has it.  Takes
  * AccessExclusiveLock on what belongs to another role.

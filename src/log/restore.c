@@ -40,7 +40,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
-#include "base/waitpoint.h"
 #include "catalog/takeover.h"
 #include "catalog/worklist.h"
 #include "log/check.h"
@@ -84,8 +83,7 @@ enter(const SlTopic *topic)
 	{
 		SlPartitionKey key = {MyDatabaseId, topic->relation, p};
 
-		if (!SL_MUTANT("restore-remembers"))
-			sl_partition_forget(&key);
+		sl_partition_forget(&key);
 	}
 	sl_topic_set_local(topic->topic_id, topic->relation);
 	if (!OidIsValid(get_role_oid(NameStr(topic->owner), true)))
@@ -104,6 +102,7 @@ static bool
 finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 {
 	SlTopic    *topic;
+	char	   *stray;
 
 	if (!sl_takeover_is_topic_table(entry->relation, entry->name))
 	{
@@ -127,8 +126,13 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 	topic = sl_topic_find_by_relation(entry->relation);
 	if (!topic)
 		return false;
-	*problem = put_in_order(topic, rewritten);
-	if (*problem == NULL || SL_MUTANT("restore-unchecked"))
+	stray = sl_takeover_stray_table(topic);
+	if (stray)
+		*problem = psprintf("table %s holds records, but is no segment: not all rows could be loaded",
+							stray);
+	else
+		*problem = put_in_order(topic, rewritten);
+	if (*problem == NULL)
 		enter(topic);
 	return true;
 }

@@ -87,7 +87,7 @@ SELECT record_offset FROM fetch_records('sold', 0, 4);
 ROLLBACK;
 SELECT * FROM fetch_records('sold', 0, 0);
 
--- What was there before is forgotten.  Mutation: restore-remembers.
+-- What was there before is forgotten.  Mutation: it is not.
 SELECT relation AS segment FROM segments WHERE topic = 'sold' AND partition = 0 \gset
 INSERT INTO :segment VALUES (9, '2001-01-01', 0, NULL, 'restored', NULL);
 SELECT * FROM finish_restore();
@@ -114,8 +114,8 @@ SELECT count(*) AS indexes FROM pg_index WHERE indrelid = :'segment'::regclass;
 SELECT produce('sold', 'k', 'v11', partition => 0);
 
 --
--- Damaged: refused, and the others are not kept from use.  Mutation:
--- restore-unchecked.
+-- Damaged: refused, and the others are not kept from use.  Mutation: enter a topic
+-- with a problem.
 --
 DELETE FROM streamlog.local_topic;
 INSERT INTO :segment SELECT * FROM :segment WHERE record_offset = 2;
@@ -148,6 +148,10 @@ ROLLBACK;
 BEGIN;
 UPDATE streamlog.partition SET log_start_offset = 3 WHERE partition = 1;
 DELETE FROM streamlog.segment WHERE partition = 1;
+SELECT * FROM finish_restore();
+ROLLBACK;
+BEGIN;
+DELETE FROM streamlog.segment WHERE partition = 0;
 SELECT * FROM finish_restore();
 ROLLBACK;
 -- no segment yet, which is the worker's to make

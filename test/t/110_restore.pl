@@ -8,6 +8,7 @@ use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
+use Cwd ();
 use IPC::Run;
 use Test::More;
 
@@ -371,7 +372,7 @@ SKIP:
 	# it was checked with the others, which are ready now
 	is(sql('mended', q(SELECT count(*) FROM streamlog.local_topic)), 8, 'of that topic alone');
 }
-# Mutation: restore-unchecked.
+# Mutation: enter a topic with a problem.
 sql('mended', "INSERT INTO $two SELECT * FROM $two WHERE record_offset = (SELECT min(record_offset) + 5 FROM $two)");
 like(finish('mended'), qr/^orders\|table "\w+": block \d+ item \d+: offset (\d+) after \1$/,
 	'a record that is there twice is a problem');
@@ -518,6 +519,7 @@ my $ids = sql('shop', 'SELECT topic, topic_id, relation::oid FROM streamlog.topi
 $node->stop;
 {
 	my $bin = $node->config_data('--bindir');
+	my $here = Cwd::getcwd();
 
 	chdir $dir or die "cannot change directory: $!";
 	ok( run_log(
@@ -526,6 +528,7 @@ $node->stop;
 				'-s', $new->host, '-p', $node->port, '-P', $new->port
 			]),
 		'pg_upgrade');
+	chdir $here or die "cannot change directory: $!";
 }
 $new->start;
 is($new->safe_psql('shop', 'SELECT topic, topic_id, relation::oid FROM streamlog.topics ORDER BY 2'),
