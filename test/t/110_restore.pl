@@ -355,6 +355,21 @@ for my $options ([], ['--no-owner'])
 		"1\n", "$what: the owners of the topics have what they had");
 }
 
+# Without privileges the owners have none: mutation: they count as owners by name.
+succeeds('pg_restore without privileges', 'pg_restore', '-x', '-d', fresh('bare'), "$dir/custom.dump");
+is(finish('bare'), '', 'without privileges: finish_restore() finds nothing wrong');
+($rc, $out, $stderr) = $node->psql('bare', q(SET ROLE seller; SELECT streamlog.drop_topic('sold')));
+like($stderr, qr/must be owner of topic "sold"/, 'without privileges: the owner is the extension\'s');
+
+# In the place of the database, and its worker; and a schema without topics
+succeeds('pg_restore in the place of a database', 'pg_restore', '--clean', '--create', '-d', 'postgres', "$dir/custom.dump");
+is_restored('shop', 'the database itself');
+succeeds('pg_dump of a schema without topics',
+	'pg_dump', '-s', '-N', 'topic', '-N', 'topic_text', '-N', 'streamlog_segment', '-d', 'shop', '-f', "$dir/schema.sql");
+succeeds('psql, schema', 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-o', "$dir/out", '-d', fresh('empty'), '-f', "$dir/schema.sql");
+is(sql('empty', q(SELECT streamlog.create_topic('orders'); SELECT topic_id FROM streamlog.topics)),
+	"\n1", 'a schema without topics is a place to begin in');
+
 #
 # Disorder, damage, and topics that were lost or on their way out
 #
@@ -515,6 +530,7 @@ sql('postgres', "DROP DATABASE $_")
 $node->append_conf('postgresql.conf', "streamlog.worker_naptime = 10min\n");
 $node->restart;
 my $before = log_of('shop');
+my $last_upgraded = sql('shop', 'SELECT max(topic_id) FROM streamlog.topics');
 my $ids = sql('shop', 'SELECT topic, topic_id, relation::oid FROM streamlog.topics ORDER BY 2');
 $node->stop;
 {
@@ -537,8 +553,8 @@ $node = $new;
 is(log_of('shop'), $before, 'upgraded: the records, at once');
 is(sql('shop', 'SELECT count(*) FROM streamlog.finish_restore()'), 0, 'upgraded: nothing to be finished');
 is(sql('shop', q(SELECT streamlog.produce('sold', 'k', 'v'))), 1, 'upgraded: the offsets go on');
-is(sql('shop', q(SELECT streamlog.create_topic('new'); SELECT topic_id FROM streamlog.topics WHERE topic = 'new')),
-	"\n" . ($last_id + 1), 'upgraded: a new topic gets a new id');
+is(sql('shop', q(SELECT streamlog.create_topic('newer'); SELECT topic_id FROM streamlog.topics WHERE topic = 'newer')),
+	"\n" . ($last_upgraded + 1), 'upgraded: a new topic gets a new id');
 is(problems('shop'), 0, 'upgraded: in order');
 
 $node->stop;
