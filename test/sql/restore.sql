@@ -48,6 +48,7 @@ SELECT start_offset('sold', 0);
 SELECT end_offset('sold', 0);
 SELECT offset_for_time('sold', 0, now());
 SELECT alter_topic('sold', 3);
+SELECT alter_topic('sold', config => '{"segment.bytes": 2097152}');
 INSERT INTO topic.sold (key, value) VALUES ('k', 'v');
 INSERT INTO topic_text.sold (key, value) VALUES ('k', 'v');
 COPY topic.sold (key, value) FROM STDIN;
