@@ -240,6 +240,41 @@ create_text_view(const char *relname)
 }
 
 /*
+ * Has anything this id?  While a dump is restored there are tables before there
+ * are rows, and the sequence is set last.
+ */
+static bool
+is_id_in_use(int32 topic_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM"
+							   " (SELECT FROM streamlog.topic WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM streamlog.partition WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM streamlog.segment WHERE topic_id = $1"
+							   " UNION ALL SELECT FROM pg_catalog.pg_class"
+							   " WHERE relnamespace = '" SL_SEGMENT_SCHEMA "'::regnamespace"
+							   " AND relname >= pg_catalog.concat('t', $1, '_p')::name"
+							   " AND relname < pg_catalog.concat('t', $1, '_q')::name) u",
+							   lengthof(types), types, values) > 0;
+}
+
+static int32
+new_id(void)
+{
+	int32		topic_id;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		topic_id = (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.topic_id_seq')",
+											   0, NULL, NULL);
+	} while (is_id_in_use(topic_id));
+	return topic_id;
+}
+
+/*
  * The rows and the first segments of partitions from up to upto.  What shared
  * memory may know of such partitions is of ones that were rolled back.
  */
@@ -291,7 +326,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	sl_owner_lock(user, AccessShareLock);
 
 	relname = sl_ddl_table_name(name);
-	topic_id = sl_topic_new_id();
+	topic_id = new_id();
 	sl_topic_insert(topic_id, name, create_table(relname), user,
 					partitions, stored);
 	create_text_view(relname);

@@ -31,7 +31,7 @@ static bool
 is_heap_in(Oid relation, const char *schema)
 {
 	Relation	rel = OidIsValid(relation) ?
-		try_relation_open(relation, AccessShareLock) : NULL;
+	try_relation_open(relation, AccessShareLock) : NULL;
 	bool		result;
 
 	if (!rel)
@@ -65,6 +65,16 @@ sl_takeover_is_dropped_table(Oid relation, int32 topic_id)
 {
 	return is_heap_in(relation, SL_SEGMENT_SCHEMA) &&
 		strcmp(get_rel_name(relation), sl_ddl_dropped_name(topic_id)) == 0;
+}
+
+void
+sl_takeover_clear_table(int32 topic_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(topic_id)};
+
+	sl_catalog_execute("UPDATE streamlog.topic SET relation = 0 WHERE topic_id = $1",
+					   lengthof(types), types, values);
 }
 
 static int
@@ -160,8 +170,8 @@ sl_takeover_own(SlTopic *topic)
 		own(view, owner_of(view, RELKIND_VIEW), owner);
 	foreach(lc, find_inheritance_children(topic->relation, NoLock))
 		if (get_rel_namespace(lfirst_oid(lc)) == schema)
-			own(lfirst_oid(lc), owner_of(lfirst_oid(lc), RELKIND_RELATION),
-				owner);
+		own(lfirst_oid(lc), owner_of(lfirst_oid(lc), RELKIND_RELATION),
+			owner);
 	CommandCounterIncrement();
 	if (former != owner)
 		grant_to_owner(topic, former);

@@ -15,6 +15,9 @@
 extern bool sl_takeover_is_topic_table(Oid relation, const char *topic);
 extern bool sl_takeover_is_dropped_table(Oid relation, int32 topic_id);
 
+/* If it is neither: the topic has no table, and drop_topic() is to know. */
+extern void sl_takeover_clear_table(int32 topic_id);
+
 /* Do a topic's table and its view have the triggers that a dump creates last? */
 extern bool sl_takeover_has_triggers(Oid relation);
 

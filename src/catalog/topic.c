@@ -578,41 +578,6 @@ sl_topic_config(SlTopic *topic)
 	return config;
 }
 
-/*
- * Has anything this id?  While a dump is restored there are tables before there
- * are rows, and the sequence is set last.
- */
-static bool
-is_id_in_use(int32 topic_id)
-{
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(topic_id)};
-
-	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM"
-							   " (SELECT FROM streamlog.topic WHERE topic_id = $1"
-							   " UNION ALL SELECT FROM streamlog.partition WHERE topic_id = $1"
-							   " UNION ALL SELECT FROM streamlog.segment WHERE topic_id = $1"
-							   " UNION ALL SELECT FROM pg_catalog.pg_class"
-							   " WHERE relnamespace = '" SL_SEGMENT_SCHEMA "'::regnamespace"
-							   " AND relname >= pg_catalog.concat('t', $1, '_p')::name"
-							   " AND relname < pg_catalog.concat('t', $1, '_q')::name) u",
-							   lengthof(types), types, values) > 0;
-}
-
-int32
-sl_topic_new_id(void)
-{
-	int32		topic_id;
-
-	do
-	{
-		CHECK_FOR_INTERRUPTS();
-		topic_id = (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.topic_id_seq')",
-											   0, NULL, NULL);
-	} while (is_id_in_use(topic_id));
-	return topic_id;
-}
-
 void
 sl_topic_insert(int32 topic_id, const char *name, Oid relation, Oid owner,
 				int32 partitions, Jsonb *config)
@@ -644,16 +609,6 @@ sl_topic_set_local(int32 topic_id, Oid relation)
 					   lengthof(types), types, values);
 	if (get_rel_relkind(relation) != '\0')
 		CacheInvalidateRelcacheByRelid(relation);
-}
-
-void
-sl_topic_clear_table(int32 topic_id)
-{
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(topic_id)};
-
-	sl_catalog_execute("UPDATE streamlog.topic SET relation = 0 WHERE topic_id = $1",
-					   lengthof(types), types, values);
 }
 
 void

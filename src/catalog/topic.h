@@ -103,13 +103,8 @@ extern void sl_topic_set_owner(const SlTopic *topic, const char *owner);
 extern void sl_topic_rename_owner(const char *before, const char *after);
 extern void sl_topic_mark_dropped(int32 topic_id);
 extern void sl_topic_delete(int32 topic_id);
-extern int32 sl_topic_new_id(void);
 
-/*
- * For finish_restore(): the topic is ready for use; or its table is none that it
- * could be, and it has none.
- */
+/* The topic is ready for use; its table may be missing. */
 extern void sl_topic_set_local(int32 topic_id, Oid relation);
-extern void sl_topic_clear_table(int32 topic_id);
 
 #endif							/* SL_TOPIC_H */

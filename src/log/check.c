@@ -427,7 +427,7 @@ check_topic(SlCheck *check, SlTopic *topic)
 void
 sl_check_topic(SlTopic *topic, TupleDesc desc, Tuplestorestate *store)
 {
-	SlCheck		check = {.desc = desc, .store = store};
+	SlCheck		check = {.desc = desc,.store = store};
 
 	check_topic(&check, topic);
 }

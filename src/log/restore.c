@@ -54,7 +54,7 @@ finish_dropped(const SlTopicEntry *entry)
 
 	if (!sl_takeover_is_dropped_table(relation, entry->topic_id))
 	{
-		sl_topic_clear_table(entry->topic_id);
+		sl_takeover_clear_table(entry->topic_id);
 		relation = InvalidOid;
 	}
 	sl_topic_set_local(entry->topic_id, relation);
@@ -106,8 +106,7 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 
 	if (!sl_takeover_is_topic_table(entry->relation, entry->name))
 	{
-		/* so that drop_topic() knows, too */
-		sl_topic_clear_table(entry->topic_id);
+		sl_takeover_clear_table(entry->topic_id);
 		*problem = "the topic's table is missing; drop_topic() removes the rest";
 		return true;
 	}
