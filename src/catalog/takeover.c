@@ -24,6 +24,7 @@
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
 #include "catalog/ddl.h"
+#include "catalog/owner.h"
 #include "catalog/segment.h"
 #include "catalog/takeover.h"
 
@@ -118,21 +119,6 @@ sl_takeover_stray_table(const SlTopic *topic)
 								 lengthof(types), types, values);
 }
 
-/* What the owner of a topic is granted, if he was the owner of its table, too */
-static void
-grant_to_owner(SlTopic *topic, Oid former)
-{
-	Oid			owner = get_role_oid(NameStr(topic->owner), true);
-
-	if (!OidIsValid(owner) || owner != former)
-		return;
-	sl_catalog_execute(psprintf("GRANT SELECT, INSERT ON %s TO %s WITH GRANT OPTION",
-								quote_qualified_identifier(SL_TOPIC_SCHEMA,
-														   get_rel_name(topic->relation)),
-								quote_identifier(NameStr(topic->owner))),
-					   0, NULL, NULL);
-}
-
 /* The owner of a relation of this kind, InvalidOid if it is not there */
 static Oid
 owner_of(Oid relation, char relkind)
@@ -156,8 +142,8 @@ own(Oid relation, Oid former, Oid owner)
 		ATExecChangeOwner(relation, owner, false, AccessExclusiveLock);
 }
 
-void
-sl_takeover_own(SlTopic *topic)
+Oid
+sl_takeover_own(const SlTopic *topic)
 {
 	Oid			owner = sl_catalog_owner();
 	Oid			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, false);
@@ -173,8 +159,18 @@ sl_takeover_own(SlTopic *topic)
 		own(lfirst_oid(lc), owner_of(lfirst_oid(lc), RELKIND_RELATION),
 			owner);
 	CommandCounterIncrement();
-	if (former != owner)
-		grant_to_owner(topic, former);
+	return former;
+}
+
+void
+sl_takeover_grants(const SlTopic *topic, Oid former)
+{
+	Oid			owner = get_role_oid(NameStr(topic->owner), true);
+
+	if (owner != former || former == topic->table_owner)
+		owner = sl_topic_owner(topic);
+	sl_owner_take_grants(topic, owner);
+	CommandCounterIncrement();
 }
 
 void

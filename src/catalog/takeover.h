@@ -30,9 +30,16 @@ extern char *sl_takeover_stray_table(const SlTopic *topic);
 /*
  * Make the extension's owner the owner of a topic's table, view and segments, as
  * the current user, who needs the right to: a superuser has it.  Takes
- * AccessExclusiveLock on what belongs to another role.
+ * AccessExclusiveLock on what belongs to another role.  Returns the former owner of
+ * the topic's table.
  */
-extern void sl_takeover_own(SlTopic *topic);
+extern Oid	sl_takeover_own(const SlTopic *topic);
+
+/*
+ * After it, the privileges: the topic's owner keeps his rights if the table was his,
+ * too, and nobody has more than a topic has.
+ */
+extern void sl_takeover_grants(const SlTopic *topic, Oid former);
 
 /*
  * Rewrite a segment's table in the order of its records; with it goes what is

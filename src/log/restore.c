@@ -103,6 +103,7 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 {
 	SlTopic    *topic;
 	char	   *stray;
+	Oid			former;
 
 	if (!sl_takeover_is_topic_table(entry->relation, entry->name))
 	{
@@ -119,12 +120,13 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 		*problem = "the topic's table has not got its triggers yet: the restore has not come to its end";
 		return true;
 	}
-	sl_takeover_own(topic);
+	former = sl_takeover_own(topic);
 
 	/* its table may have another owner now */
 	topic = sl_topic_find_by_relation(entry->relation);
 	if (!topic)
 		return false;
+	sl_takeover_grants(topic, former);
 	stray = sl_takeover_stray_table(topic);
 	if (stray)
 		*problem = psprintf("table %s holds records, but is no segment: not all rows could be loaded",

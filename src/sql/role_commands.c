@@ -189,7 +189,8 @@ sl_role_granted(GrantStmt *statement)
 		SlTopic    *topic = sl_topic_find_by_relation(lfirst_oid(lc));
 		Oid			owner;
 
-		if (topic == NULL ||
+		/* one that is being restored is granted what its dump says */
+		if (topic == NULL || !topic->is_local ||
 			!has_privs_of_role(GetUserId(), topic->table_owner))
 			continue;
 		if (is_cut)

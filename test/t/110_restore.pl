@@ -336,8 +336,8 @@ is(sql('taken', 'SELECT streamlog.produce($$mine$$, $$k$$, $$v$$)'), 1, 'what it
 #
 # By another role, with and without the owners of the dump
 #
-# Mutation: leave the owners as they are: the tables of new segments belong to
-# another role than those of old ones.
+# Mutations: leave the owners as they are: the tables of new segments belong to
+# another role than those of old ones; leave the grants to the owner's.
 sql('postgres', 'CREATE ROLE boss SUPERUSER LOGIN');
 for my $options ([], ['--no-owner'])
 {
@@ -353,6 +353,10 @@ for my $options ([], ['--no-owner'])
 		0, "$what: all tables are the extension's owner's");
 	is(sql($db, q(SET ROLE seller; SELECT streamlog.produce('sold', 'k', 'v'); SELECT streamlog.alter_topic('sold', 2))),
 		"1\n", "$what: the owners of the topics have what they had");
+	is(sql($db, q(SELECT grantee::regrole || ' ' || privilege_type || ' by ' || grantor::regrole
+			FROM pg_class, aclexplode(relacl) WHERE oid = 'topic.orders'::regclass AND grantee <> relowner ORDER BY 1)),
+		"gone SELECT by postgres\npostgres INSERT by boss\npostgres SELECT by boss\n"
+		  . "reader SELECT by postgres\nseller INSERT by postgres", "$what: also those who share a topic");
 }
 
 # Without privileges the owners have none: mutation: they count as owners by name.
