@@ -10,6 +10,7 @@ DROP EXTENSION IF EXISTS streamlog CASCADE;
 CREATE EXTENSION streamlog;
 RESET client_min_messages;
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 
 CREATE ROLE regress_streamlog_seller;
 CREATE ROLE regress_streamlog_other;
@@ -37,6 +38,7 @@ ROLLBACK;
 DELETE FROM streamlog.local_topic WHERE topic_id = (SELECT topic_id FROM topics WHERE topic = 'sold');
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 
 -- Mutation: do not look in local_topic, or only in sl_topic_open().
 SELECT produce('sold', 'k', 'v');
@@ -108,6 +110,7 @@ INSERT INTO :segment SELECT * FROM saved ORDER BY record_offset DESC;
 COMMIT;
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 SELECT base_offset, records, problem FROM check_topic('sold');
 SELECT * FROM finish_restore();
 SELECT record_offset, as_text(value) FROM fetch_records('sold', 0, 0);
@@ -122,6 +125,7 @@ DELETE FROM streamlog.local_topic;
 INSERT INTO :segment SELECT * FROM :segment WHERE record_offset = 2;
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 SELECT * FROM finish_restore();
 SELECT produce('kept', 'k', 'v');
 \set VERBOSITY terse
@@ -142,6 +146,7 @@ SELECT record_offset, as_text(value) FROM fetch_records('sold', 0, 0);
 DELETE FROM streamlog.local_topic;
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 BEGIN;
 DELETE FROM streamlog.partition WHERE partition = 1;
 SELECT * FROM finish_restore();
@@ -210,6 +215,7 @@ ROLLBACK;
 UPDATE streamlog.topic SET owner = 'regress_streamlog_gone' WHERE name = 'sold';
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 BEGIN;
 SELECT * FROM finish_restore();
 ROLLBACK;
@@ -246,6 +252,7 @@ DROP TABLE topic.lost CASCADE;
 UPDATE streamlog.topic SET relation = 'public.mine' WHERE name = 'lost';
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 SELECT * FROM finish_restore();
 SELECT drop_topic('lost');
 CALL await_removal();
@@ -255,6 +262,7 @@ DROP TABLE topic.lost CASCADE;
 UPDATE streamlog.topic SET relation = 'topic.kept' WHERE name = 'lost';
 \c -
 SET search_path = public, streamlog;
+SET allow_system_table_mods = on;
 SELECT * FROM finish_restore();
 SELECT drop_topic('lost');
 CALL await_removal();

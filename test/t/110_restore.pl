@@ -184,6 +184,7 @@ sql(
 	SELECT produce('gaps', 'k', 'v1');
 	BEGIN; SELECT produce('gaps', 'k', 'lost'); SELECT count(*) FROM flush(); ROLLBACK;
 	SELECT produce('gaps', 'k', 'v2');
+	SET allow_system_table_mods = on;
 	UPDATE streamlog.partition SET log_start_offset = 4
 	WHERE topic_id = (SELECT topic_id FROM topics WHERE topic = 'started');));
 ok( $node->poll_query_until('shop', q(SELECT count(*) = 40 FROM streamlog.segments WHERE topic = 'wide')),
