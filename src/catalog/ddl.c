@@ -39,6 +39,7 @@
 #include "catalog/ours.h"
 #include "catalog/owner.h"
 #include "catalog/segment.h"
+#include "catalog/topic_row.h"
 #include "shmem/partition.h"
 
 /* What is kept of a name that is too long to be a table's, before the hash */

@@ -13,6 +13,7 @@
 #include "catalog/catalog.h"
 #include "catalog/ours.h"
 #include "catalog/topic.h"
+#include "catalog/topic_row.h"
 
 static SlOurs
 kind_by_schema(Oid relation)

@@ -55,6 +55,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/owner.h"
+#include "catalog/topic_row.h"
 
 /* What a topic's owner holds on its table */
 #define SL_OWNER_RIGHTS		(ACL_SELECT | ACL_INSERT)

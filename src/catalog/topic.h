@@ -1,6 +1,6 @@
 /*
  * topic.h
- *		Topics: rows, the cache of them, who may do what.
+ *		Topics: the cache of them, who may do what.
  */
 #ifndef SL_TOPIC_H
 #define SL_TOPIC_H
@@ -64,47 +64,13 @@ extern SlTopic *sl_topic_open_to_drop(const char *name);
 /* The same by the topic's table; NULL if that is no longer a topic. */
 extern SlTopic *sl_topic_find_by_relation(Oid relation);
 
-/* The id of the living topic with this table; 0 if there is none. */
-extern int32 sl_topic_id_by_relation(Oid relation);
-
 /* The topic's owner; InvalidOid if its role is gone or has lost its rights. */
 extern Oid	sl_topic_owner(const SlTopic *topic);
-
-/*
- * The tables of the topics whose row names this owner (NULL: of all), palloc'd.
- * No lock.
- */
-extern List *sl_topic_list_owned(const char *owner);
-
-/*
- * Is the topic ready for use?  Not so if it came from a dump and finish_restore()
- * has not found it in order.  No lock, no privilege.
- */
-extern bool sl_topic_is_local(int32 topic_id);
-
-/* Does a topic of this name exist?  No lock, no privilege. */
-extern bool sl_topic_exists(const char *name);
-
-/* The id of a topic whose table was dropped by hand; 0 if that is not so. */
-extern int32 sl_topic_without_table(const char *name);
 
 /* A name as an error shows it, palloc'd: only the beginning of one too long */
 extern char *sl_clip_name(const char *name);
 
-/*
- * The row's other columns and its changes; the caller holds a lock on the
- * topic's table that excludes another change.
- */
-extern Jsonb *sl_topic_config(SlTopic *topic);
-extern void sl_topic_insert(int32 topic_id, const char *name, Oid relation,
-							Oid owner, int32 partitions, Jsonb *config);
-extern void sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config);
-extern void sl_topic_set_owner(const SlTopic *topic, const char *owner);
-extern void sl_topic_rename_owner(const char *before, const char *after);
-extern void sl_topic_mark_dropped(int32 topic_id);
-extern void sl_topic_delete(int32 topic_id);
-
-/* The topic is ready for use; its table may be missing. */
-extern void sl_topic_set_local(int32 topic_id, Oid relation);
+/* Raise, for a name that no topic has. */
+extern void sl_topic_unknown(const char *name) pg_attribute_noreturn();
 
 #endif							/* SL_TOPIC_H */

@@ -19,17 +19,8 @@
 #include "utils/rel.h"
 
 #include "catalog/catalog.h"
+#include "catalog/topic_row.h"
 #include "catalog/worklist.h"
-
-/* columns of streamlog.topic */
-enum
-{
-	Anum_topic_id = 1,
-	Anum_topic_name = 2,
-	Anum_topic_relation = 3,
-	Anum_topic_partitions = 5,
-	Anum_topic_dropped = 8
-};
 
 /* columns of streamlog.segment */
 enum

@@ -26,6 +26,7 @@
 #include "utils/snapmgr.h"
 
 #include "catalog/catalog.h"
+#include "catalog/topic_row.h"
 #include "catalog/worklist.h"
 #include "log/drop.h"
 #include "shmem/partition.h"

@@ -41,6 +41,7 @@
 #include "utils/memutils.h"
 
 #include "catalog/takeover.h"
+#include "catalog/topic_row.h"
 #include "catalog/worklist.h"
 #include "log/check.h"
 #include "log/restore.h"

@@ -29,6 +29,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/owner.h"
+#include "catalog/topic_row.h"
 #include "sql/role_commands.h"
 
 List *

@@ -13,6 +13,7 @@
 #include "base/errors.h"
 #include "catalog/ddl.h"
 #include "catalog/topic.h"
+#include "catalog/topic_row.h"
 #include "log/check.h"
 #include "log/delete.h"
 #include "sql/rows.h"

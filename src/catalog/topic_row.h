@@ -1,0 +1,68 @@
+/*
+ * topic_row.h
+ *		The rows of topics.
+ */
+#ifndef SL_TOPIC_ROW_H
+#define SL_TOPIC_ROW_H
+
+#include "access/htup.h"
+#include "utils/rel.h"
+
+#include "catalog/topic.h"
+
+/* columns of streamlog.topic */
+enum
+{
+	Anum_topic_id = 1,
+	Anum_topic_name,
+	Anum_topic_relation,
+	Anum_topic_owner,
+	Anum_topic_partitions,
+	Anum_topic_config,
+	Anum_topic_created,
+	Anum_topic_dropped
+};
+
+/*
+ * What a row tells, of living topics and palloc'd.  No lock on the topic, no
+ * privilege.
+ *
+ * The row itself, by name or (name NULL) by the topic's table, from our table, which
+ * the caller has opened; NULL if there is none.
+ */
+extern HeapTuple sl_topic_row(Relation rel, const char *name, Oid relation);
+
+/* The id of the topic with this table; 0 if there is none. */
+extern int32 sl_topic_id_by_relation(Oid relation);
+
+extern bool sl_topic_exists(const char *name);
+
+/* The id of a topic whose table was dropped by hand; 0 if that is not so. */
+extern int32 sl_topic_without_table(const char *name);
+
+/* The tables of the topics whose row names this owner (NULL: of all). */
+extern List *sl_topic_list_owned(const char *owner);
+
+/*
+ * Is the topic ready for use?  Not so if it came from a dump and finish_restore()
+ * has not found it in order.
+ */
+extern bool sl_topic_is_local(int32 topic_id);
+
+/*
+ * The row's other columns and its changes; the caller holds a lock on the
+ * topic's table that excludes another change.
+ */
+extern Jsonb *sl_topic_config(SlTopic *topic);
+extern void sl_topic_insert(int32 topic_id, const char *name, Oid relation,
+							Oid owner, int32 partitions, Jsonb *config);
+extern void sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config);
+extern void sl_topic_set_owner(const SlTopic *topic, const char *owner);
+extern void sl_topic_rename_owner(const char *before, const char *after);
+extern void sl_topic_mark_dropped(int32 topic_id);
+extern void sl_topic_delete(int32 topic_id);
+
+/* The topic is ready for use; its table may be missing. */
+extern void sl_topic_set_local(int32 topic_id, Oid relation);
+
+#endif							/* SL_TOPIC_ROW_H */
