@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/builtins.h"
@@ -27,6 +28,9 @@
 #include "utils/snapmgr.h"
 
 #include "catalog/catalog.h"
+
+/* What an error shows of a name that is too long for a topic's, in bytes */
+#define SL_SHOWN_OF_NAME	60
 
 Oid
 sl_catalog_oid(const char *name)
@@ -246,4 +250,14 @@ char *
 sl_catalog_fetch_text(const char *query, int nargs, Oid *types, Datum *values)
 {
 	return run(SL_RUN_FETCH_TEXT, query, nargs, types, values).text;
+}
+
+char *
+sl_clip_name(const char *name)
+{
+	int			len = strlen(name);
+
+	if (len <= SL_MAX_TOPIC_NAME)
+		return pstrdup(name);
+	return psprintf("%.*s...", pg_mbcliplen(name, len, SL_SHOWN_OF_NAME), name);
 }

@@ -10,6 +10,9 @@
 #define SL_TEXT_SCHEMA		"topic_text"
 #define SL_SEGMENT_SCHEMA	"streamlog_segment"
 
+/* Kafka's limit */
+#define SL_MAX_TOPIC_NAME	249
+
 /* The OID of one of our tables or indexes; raises if there is none. */
 extern Oid	sl_catalog_oid(const char *name);
 
@@ -36,5 +39,11 @@ extern char *sl_catalog_fetch_text(const char *query, int nargs, Oid *types,
 
 /* Is such a command running? */
 extern bool sl_catalog_is_running(void);
+
+/*
+ * A name as an error shows it, palloc'd: a name may have any length, a message
+ * should not.
+ */
+extern char *sl_clip_name(const char *name);
 
 #endif							/* SL_CATALOG_H */

@@ -23,9 +23,9 @@
 #include "utils/numeric.h"
 
 #include "base/errors.h"
+#include "catalog/catalog.h"
 #include "catalog/config.h"
 #include "catalog/tablespace.h"
-#include "catalog/topic.h"
 
 #define ONE_MB		INT64CONST(1048576)
 #define ONE_DAY		INT64CONST(86400000)

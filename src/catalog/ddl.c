@@ -352,7 +352,7 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 {
 	SlTopic    *topic = sl_topic_open_owned(name, ShareUpdateExclusiveLock);
 	int32		before = topic->partitions;
-	Jsonb	   *stored = sl_topic_config(topic);
+	Jsonb	   *stored = sl_topic_config(topic->name);
 
 	if (config)
 		stored = sl_config_merge(stored, config);
@@ -370,7 +370,7 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 	if (OidIsValid(owner))
 		sl_owner_check_new(owner);
 
-	sl_topic_update(topic, partitions != 0 ? partitions : before, stored);
+	sl_topic_update(topic->topic_id, topic->relation, partitions != 0 ? partitions : before, stored);
 	CommandCounterIncrement();
 	if (OidIsValid(owner))
 		sl_owner_change(topic, sl_topic_owner(topic), owner);

@@ -12,7 +12,6 @@
 #include "base/compat.h"
 #include "catalog/catalog.h"
 #include "catalog/ours.h"
-#include "catalog/topic.h"
 #include "catalog/topic_row.h"
 
 static SlOurs

@@ -308,7 +308,7 @@ sl_owner_change(const SlTopic *topic, Oid before, Oid after)
 		return;
 	sl_owner_lock(after, AccessShareLock);
 	change_privileges(&change);
-	sl_topic_set_owner(topic, GetUserNameFromId(after, false));
+	sl_topic_set_owner(topic->topic_id, topic->relation, GetUserNameFromId(after, false));
 	CommandCounterIncrement();
 }
 

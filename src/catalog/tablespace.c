@@ -18,7 +18,6 @@
 #include "base/errors.h"
 #include "catalog/catalog.h"
 #include "catalog/tablespace.h"
-#include "catalog/topic.h"
 
 /* As for CREATE TABLE: the database's own tablespace is open to all. */
 static bool

@@ -29,7 +29,6 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
@@ -46,9 +45,6 @@
 #include "catalog/catalog.h"
 #include "catalog/topic.h"
 #include "catalog/topic_row.h"
-
-/* What an error shows of a name that is too long for a topic's, in bytes */
-#define SL_SHOWN_OF_NAME	60
 
 static HTAB *topics = NULL;
 
@@ -157,26 +153,6 @@ lock_for_transaction(SlTopic *topic, LOCKMODE lockmode)
 		CurrentResourceOwner = save;
 	}
 	PG_END_TRY();
-}
-
-/* A name may have any length, an error message should not. */
-char *
-sl_clip_name(const char *name)
-{
-	int			len = strlen(name);
-
-	if (len <= SL_MAX_TOPIC_NAME)
-		return pstrdup(name);
-	return psprintf("%.*s...", pg_mbcliplen(name, len, SL_SHOWN_OF_NAME), name);
-}
-
-void
-sl_topic_unknown(const char *name)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_SL_UNKNOWN_PARTITION),
-			 errmsg("topic \"%s\" does not exist", sl_clip_name(name)),
-			 errhint("The view \"topics\" lists the topics; create_topic() makes one.")));
 }
 
 static SlTopic *

@@ -9,10 +9,8 @@
 #include "storage/lock.h"
 #include "utils/jsonb.h"
 
+#include "catalog/catalog.h"
 #include "catalog/config.h"
-
-/* Kafka's limit */
-#define SL_MAX_TOPIC_NAME	249
 
 typedef struct SlTopic
 {
@@ -66,11 +64,5 @@ extern SlTopic *sl_topic_find_by_relation(Oid relation);
 
 /* The topic's owner; InvalidOid if its role is gone or has lost its rights. */
 extern Oid	sl_topic_owner(const SlTopic *topic);
-
-/* A name as an error shows it, palloc'd: only the beginning of one too long */
-extern char *sl_clip_name(const char *name);
-
-/* Raise, for a name that no topic has. */
-extern void sl_topic_unknown(const char *name) pg_attribute_noreturn();
 
 #endif							/* SL_TOPIC_H */

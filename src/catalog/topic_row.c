@@ -19,8 +19,18 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/errors.h"
 #include "catalog/catalog.h"
 #include "catalog/topic_row.h"
+
+void
+sl_topic_unknown(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SL_UNKNOWN_PARTITION),
+			 errmsg("topic \"%s\" does not exist", sl_clip_name(name)),
+			 errhint("The view \"topics\" lists the topics; create_topic() makes one.")));
+}
 
 /*
  * The living row of a topic, by name or (name NULL) by its table, as a copy;
@@ -143,15 +153,15 @@ sl_topic_is_local(int32 topic_id)
 }
 
 Jsonb *
-sl_topic_config(SlTopic *topic)
+sl_topic_config(const char *name)
 {
 	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
-	HeapTuple	tuple = sl_topic_row(rel, topic->name, InvalidOid);
+	HeapTuple	tuple = sl_topic_row(rel, name, InvalidOid);
 	bool		isnull;
 	Jsonb	   *config;
 
 	if (!tuple)
-		sl_topic_unknown(topic->name);
+		sl_topic_unknown(name);
 	config = DatumGetJsonbPCopy(heap_getattr(tuple, Anum_topic_config,
 											 RelationGetDescr(rel), &isnull));
 	table_close(rel, AccessShareLock);
@@ -192,11 +202,11 @@ sl_topic_insert(int32 topic_id, const char *name, Oid relation, Oid owner,
 }
 
 void
-sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config)
+sl_topic_update(int32 topic_id, Oid relation, int32 partitions, Jsonb *config)
 {
 	Oid			types[] = {INT4OID, INT4OID, JSONBOID};
 	Datum		values[] = {
-		Int32GetDatum(topic->topic_id),
+		Int32GetDatum(topic_id),
 		Int32GetDatum(partitions),
 		JsonbPGetDatum(config)
 	};
@@ -204,22 +214,22 @@ sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config)
 	sl_catalog_execute("UPDATE streamlog.topic SET partitions = $2, config = $3"
 					   " WHERE topic_id = $1",
 					   lengthof(types), types, values);
-	CacheInvalidateRelcacheByRelid(topic->relation);
+	CacheInvalidateRelcacheByRelid(relation);
 }
 
 void
-sl_topic_set_owner(const SlTopic *topic, const char *owner)
+sl_topic_set_owner(int32 topic_id, Oid relation, const char *owner)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {
-		Int32GetDatum(topic->topic_id),
+		Int32GetDatum(topic_id),
 		CStringGetTextDatum(owner)
 	};
 
 	sl_catalog_execute("UPDATE streamlog.topic SET owner = $2::name"
 					   " WHERE topic_id = $1",
 					   lengthof(types), types, values);
-	CacheInvalidateRelcacheByRelid(topic->relation);
+	CacheInvalidateRelcacheByRelid(relation);
 }
 
 void

@@ -6,9 +6,9 @@
 #define SL_TOPIC_ROW_H
 
 #include "access/htup.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
-
-#include "catalog/topic.h"
 
 /* columns of streamlog.topic */
 enum
@@ -22,6 +22,9 @@ enum
 	Anum_topic_created,
 	Anum_topic_dropped
 };
+
+/* Raise, for a name that no topic has. */
+extern void sl_topic_unknown(const char *name) pg_attribute_noreturn();
 
 /*
  * What a row tells, of living topics and palloc'd.  No lock on the topic, no
@@ -53,11 +56,13 @@ extern bool sl_topic_is_local(int32 topic_id);
  * The row's other columns and its changes; the caller holds a lock on the
  * topic's table that excludes another change.
  */
-extern Jsonb *sl_topic_config(SlTopic *topic);
+extern Jsonb *sl_topic_config(const char *name);
 extern void sl_topic_insert(int32 topic_id, const char *name, Oid relation,
 							Oid owner, int32 partitions, Jsonb *config);
-extern void sl_topic_update(SlTopic *topic, int32 partitions, Jsonb *config);
-extern void sl_topic_set_owner(const SlTopic *topic, const char *owner);
+extern void sl_topic_update(int32 topic_id, Oid relation, int32 partitions,
+							Jsonb *config);
+extern void sl_topic_set_owner(int32 topic_id, Oid relation,
+							   const char *owner);
 extern void sl_topic_rename_owner(const char *before, const char *after);
 extern void sl_topic_mark_dropped(int32 topic_id);
 extern void sl_topic_delete(int32 topic_id);

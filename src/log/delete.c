@@ -14,9 +14,7 @@
  *		the commit; what comes between is kept by partition.c.
  *
  * A rollback, also to a savepoint, takes back the row, and shared memory has not
- * heard of it; what is still to be told is therefore kept with its nesting level.
- * The one who could see the row too early is this transaction itself, if it
- * initialises the partition: it takes the start that was there before.
+ * heard of it: see start.c.
  *
  * No start is above the visible end, so no undecided record is ever deleted, and
  * no offset below a start is given out again after a crash.
@@ -28,116 +26,11 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
-#include "utils/memutils.h"
 
 #include "base/errors.h"
-#include "base/waitpoint.h"
 #include "log/delete.h"
 #include "log/fetch.h"
-#include "shmem/workers.h"
-
-/* A start that is to be made known at commit */
-typedef struct SlRaise
-{
-	SlPartitionKey key;
-	int			level;			/* of nesting */
-	int64		log_start;
-	int64		before;			/* what the row said then */
-} SlRaise;
-
-/* Of the current transaction, by level ascending; in its memory */
-static SlRaise *raises = NULL;
-static int	nraises = 0;
-static int	max_raises = 0;
-
-int64
-sl_delete_committed_start(const SlPartitionKey *key, int64 log_start)
-{
-	for (int i = 0; i < nraises && !SL_MUTANT("own-start"); i++)
-		if (memcmp(&raises[i].key, key, sizeof(SlPartitionKey)) == 0)
-			return raises[i].before;
-	return log_start;
-}
-
-/* Nothing here may raise at COMMIT. */
-static void
-xact_callback(XactEvent event, void *arg)
-{
-	if (nraises == 0)
-		return;
-	switch (event)
-	{
-		case XACT_EVENT_PRE_PREPARE:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has deleted records of a topic"),
-					 errhint("Use COMMIT.")));
-			break;
-		case XACT_EVENT_COMMIT:
-			SL_WAITPOINT("delete-at-commit");
-			for (int i = 0; i < nraises; i++)
-			{
-				const SlPartitionKey *key = &raises[i].key;
-
-				sl_partition_raise_log_start(key, raises[i].log_start);
-				sl_workers_wake_for(SL_WORK_EXPIRE, key->relation, key->partition);
-			}
-			nraises = 0;
-			break;
-		case XACT_EVENT_ABORT:
-			nraises = 0;
-			break;
-		default:
-			break;
-	}
-}
-
-static void
-subxact_callback(SubXactEvent event, SubTransactionId mySubid,
-				 SubTransactionId parentSubid, void *arg)
-{
-	int			level = GetCurrentTransactionNestLevel();
-
-	if (event == SUBXACT_EVENT_ABORT_SUB && !SL_MUTANT("keep-undone-start"))
-		while (nraises > 0 && raises[nraises - 1].level >= level)
-			nraises--;
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-		for (int i = nraises - 1; i >= 0 && raises[i].level >= level; i--)
-			raises[i].level = level - 1;
-}
-
-static void
-raise_at_commit(const SlPartitionKey *key, int64 log_start, int64 before)
-{
-	static bool registered = false;
-	SlRaise    *entry;
-
-	if (!registered)
-	{
-		RegisterXactCallback(xact_callback, NULL);
-		RegisterSubXactCallback(subxact_callback, NULL);
-	}
-	registered = true;
-
-	if (nraises == 0)
-	{
-		/* what there was is gone with an earlier transaction */
-		max_raises = 8;
-		raises = MemoryContextAlloc(TopTransactionContext,
-									max_raises * sizeof(SlRaise));
-	}
-	else if (nraises == max_raises)
-	{
-		max_raises *= 2;
-		raises = repalloc_array(raises, SlRaise, max_raises);
-	}
-	entry = &raises[nraises++];
-	entry->key = *key;
-	entry->level = GetCurrentTransactionNestLevel();
-	entry->log_start = log_start;
-	entry->before = before;
-}
+#include "log/start.h"
 
 /* What the row says, or shared memory, which may be ahead of our snapshot */
 static int64
@@ -176,6 +69,6 @@ sl_delete_records(SlTopic *topic, int32 partition, int64 before_offset)
 		return start;
 	sl_partition_row_set_start(topic->topic_id, partition, before_offset);
 	CommandCounterIncrement();
-	raise_at_commit(&key, before_offset, start);
+	sl_start_raise(&key, before_offset, start);
 	return before_offset;
 }

@@ -20,11 +20,4 @@
 extern int64 sl_delete_records(SlTopic *topic, int32 partition,
 							   int64 before_offset);
 
-/*
- * A partition's log start without what this transaction has done about it, given
- * that its row says log_start.
- */
-extern int64 sl_delete_committed_start(const SlPartitionKey *key,
-									   int64 log_start);
-
 #endif							/* SL_DELETE_H */

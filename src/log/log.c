@@ -41,9 +41,9 @@
 
 #include "base/errors.h"
 #include "base/waitpoint.h"
-#include "log/delete.h"
 #include "log/log.h"
 #include "log/search.h"
+#include "log/start.h"
 #include "shmem/workers.h"
 
 /* How long a producer waits for the worker to make a first segment */
@@ -199,7 +199,7 @@ initialise(SlTopic *topic, SlLog *log)
 	if (!sl_partition_row(log->topic_id, log->key.partition, &row))
 		elog(ERROR, "topic \"%s\" has no row for partition %d",
 			 topic->name, log->key.partition);
-	row.log_start = sl_delete_committed_start(&log->key, row.log_start);
+	row.log_start = sl_start_committed(&log->key, row.log_start);
 	SL_WAITPOINT("initialise-row-read");
 	sl_log_read_segments(log);
 

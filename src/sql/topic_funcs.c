@@ -125,8 +125,9 @@ streamlog_describe_topic(PG_FUNCTION_ARGS)
 	SlRows		rows;
 
 	sl_rows_begin(&rows, fcinfo);
-	stored = sl_topic_config(sl_topic_open(name, strlen(name), AccessShareLock,
-										   ACL_SELECT | ACL_INSERT));
+	(void) sl_topic_open(name, strlen(name), AccessShareLock,
+						 ACL_SELECT | ACL_INSERT);
+	stored = sl_topic_config(name);
 	for (int i = 0; sl_config_line(stored, i, &line); i++)
 	{
 		Datum		values[4];
