@@ -239,7 +239,7 @@ check_local(const SlTopic *topic)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("topic \"%s\" was restored from a dump", topic->name),
 			 errdetail("It has not been found in order yet."),
-			 errhint("Run SELECT * FROM finish_restore() as the owner of the extension.")));
+			 errhint("Run SELECT * FROM streamlog.finish_restore() as the owner of the extension.")));
 }
 
 SlTopic *

@@ -53,7 +53,7 @@ static const SlRefusal rename_refusal = {
 };
 static const SlRefusal drop_refusal = {
 	"drop",
-	"It is a part of a topic.",
+	"A topic's tables and its view are dropped together.",
 	"Use drop_topic()."
 };
 static const SlRefusal truncate_refusal = {
