@@ -311,7 +311,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to create a topic"),
-				 errhint("Somebody who may has to GRANT CREATE ON SCHEMA topic TO %s.",
+				 errhint("It takes GRANT CREATE ON SCHEMA topic TO %s.",
 						 quote_identifier(GetUserNameFromId(user, false)))));
 
 	lock_name(name);

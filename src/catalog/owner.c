@@ -93,7 +93,7 @@ sl_owner_check_new(Oid owner)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" may not own a topic", name),
-				 errhint("Somebody who may has to GRANT CREATE ON SCHEMA topic TO %s.",
+				 errhint("It takes GRANT CREATE ON SCHEMA topic TO %s.",
 						 quote_identifier(name))));
 }
 

@@ -39,7 +39,7 @@ check_role(const char *name, Oid tablespace, Oid role)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for tablespace \"%s\"", name),
 			 errdetail("Role \"%s\" may not create tables in it.", rolename),
-			 errhint("Somebody who may has to GRANT CREATE ON TABLESPACE %s TO %s.",
+			 errhint("It takes GRANT CREATE ON TABLESPACE %s TO %s.",
 					 quote_identifier(name), quote_identifier(rolename))));
 }
 

@@ -196,7 +196,8 @@ refuse(SlTopic *topic, AclMode acl)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied for topic \"%s\"", topic->name),
 			 errhint("Its owner has to GRANT %s ON %s TO %s.",
-					 acl == ACL_INSERT ? "INSERT" : "SELECT",
+					 acl == ACL_INSERT ? "INSERT" :
+					 acl == ACL_SELECT ? "SELECT" : "SELECT or INSERT",
 					 quote_qualified_identifier(SL_TOPIC_SCHEMA, table),
 					 user)));
 }

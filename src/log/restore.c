@@ -92,7 +92,7 @@ enter(const SlTopic *topic)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\", the owner of topic \"%s\", does not exist",
 						NameStr(topic->owner), topic->name),
-				 errdetail("Only the owner of the extension can alter or drop the topic.")));
+				 errhint("A superuser can give it to a role with alter_topic().")));
 }
 
 /*

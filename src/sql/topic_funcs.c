@@ -26,12 +26,12 @@ PG_FUNCTION_INFO_V1(streamlog_delete_records);
 PG_FUNCTION_INFO_V1(streamlog_check_topic);
 
 static char *
-get_name(FunctionCallInfo fcinfo)
+get_name(FunctionCallInfo fcinfo, const char *function)
 {
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"topic\" must not be null")));
+				 errmsg("argument \"%s\" of %s must not be null", "topic", function)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(0));
 }
 
@@ -56,7 +56,7 @@ get_number(FunctionCallInfo fcinfo, int arg)
 Datum
 streamlog_create_topic(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "create_topic()");
 	int32		replication_factor = get_number(fcinfo, 2);
 	Jsonb	   *config;
 
@@ -83,7 +83,7 @@ streamlog_create_topic(PG_FUNCTION_ARGS)
 Datum
 streamlog_alter_topic(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "alter_topic()");
 
 	check_can_change("alter_topic()");
 	if (!PG_ARGISNULL(1) && PG_GETARG_INT32(1) < 1)
@@ -102,7 +102,7 @@ streamlog_alter_topic(PG_FUNCTION_ARGS)
 Datum
 streamlog_drop_topic(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "drop_topic()");
 
 	check_can_change("drop_topic()");
 	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1) && !sl_topic_exists(name))
@@ -119,7 +119,7 @@ streamlog_drop_topic(PG_FUNCTION_ARGS)
 Datum
 streamlog_describe_topic(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "describe_topic()");
 	Jsonb	   *stored;
 	SlConfigLine line;
 	SlRows		rows;
@@ -157,7 +157,7 @@ delete_from(SlTopic *topic, int32 partition, int64 before_offset, SlRows *rows)
 Datum
 streamlog_delete_records(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "delete_records()");
 	int64		before_offset = PG_ARGISNULL(2) ? SL_DELETE_ALL : PG_GETARG_INT64(2);
 	SlTopic    *topic;
 	SlRows		rows;
@@ -190,7 +190,7 @@ streamlog_delete_records(PG_FUNCTION_ARGS)
 Datum
 streamlog_check_topic(PG_FUNCTION_ARGS)
 {
-	char	   *name = get_name(fcinfo);
+	char	   *name = get_name(fcinfo, "check_topic()");
 	SlTopic    *topic;
 	SlRows		rows;
 
