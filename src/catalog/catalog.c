@@ -5,9 +5,11 @@
  * Changes go through SPI, as the owner of the extension and with settings of
  * our own: no caller has rights on our tables, and none of a caller's settings
  * (search_path, default_tablespace, ...) may leak into what we create.  Look-ups
- * on the paths of produce and fetch are index scans with a catalog snapshot,
- * which sees what has been committed, also in a transaction that reads by an
- * older one.
+ * on the paths of produce and fetch are index scans with a catalog snapshot.
+ *
+ * Both see what has been committed, as PostgreSQL's own commands do with its
+ * catalogs, also in a transaction that reads by an older snapshot: an UPDATE by
+ * that one would pass over a row that has come since, and nobody would be told.
  */
 #include "postgres.h"
 
@@ -27,6 +29,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/waitpoint.h"
 #include "catalog/catalog.h"
 
 /* What an error shows of a name that is too long for a topic's, in bytes */
@@ -85,12 +88,20 @@ typedef enum SlRunMode
 static void
 execute(const char *command, int nargs, Oid *types, Datum *values)
 {
+	SPIPlanPtr	plan = SPI_prepare(command, nargs, types);
+	Snapshot	snapshot = SL_MUTANT("old-catalog-snapshot") ?
+	InvalidSnapshot : GetLatestSnapshot();
 	int			rc;
 
-	rc = SPI_execute_with_args(command, nargs, types, values, NULL, false, 0);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s in \"%s\"",
+			 SPI_result_code_string(SPI_result), command);
+	rc = SPI_execute_snapshot(plan, values, NULL, snapshot, InvalidSnapshot,
+							  false, false, 0);
 	if (rc < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s in \"%s\"",
+		elog(ERROR, "SPI_execute_snapshot failed: %s in \"%s\"",
 			 SPI_result_code_string(rc), command);
+	SPI_freeplan(plan);
 }
 
 static void
