@@ -101,6 +101,41 @@ sl_takeover_has_triggers(Oid relation)
 		(!OidIsValid(view) || count_triggers(view) > 0);
 }
 
+/*
+ * What a table has depends on it and goes with it; what only uses it, as a view
+ * does, needs it.  So nothing that PostgreSQL may yet invent is forgotten.
+ */
+char *
+sl_takeover_addition(const SlTopic *topic)
+{
+	Oid			view = sl_ddl_text_view(topic->relation);
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[] = {
+		ObjectIdGetDatum(topic->relation),
+		ObjectIdGetDatum(view)
+	};
+
+	return sl_catalog_fetch_text("SELECT pg_catalog.min(o.name) FROM"
+								 " (SELECT pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid) AS name"
+								 " FROM pg_catalog.pg_depend d"
+								 " LEFT JOIN pg_catalog.pg_trigger t ON d.classid = 'pg_catalog.pg_trigger'::regclass AND t.oid = d.objid"
+								 " LEFT JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid"
+								 " LEFT JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid"
+								 " LEFT JOIN pg_catalog.pg_constraint c ON d.classid = 'pg_catalog.pg_constraint'::regclass AND c.oid = d.objid"
+								 " WHERE d.refclassid = 'pg_catalog.pg_class'::regclass"
+								 " AND d.refobjid IN ($1, $2) AND d.deptype IN ('a', 'i')"
+								 " AND d.classid NOT IN ('pg_catalog.pg_type'::regclass, 'pg_catalog.pg_publication_rel'::regclass)"
+								 " AND (d.classid, d.deptype) <> ('pg_catalog.pg_class'::regclass, 'i')"
+								 " AND (p.pronamespace IS DISTINCT FROM '" SL_SCHEMA "'::regnamespace OR t.tgqual IS NOT NULL)"
+								 " AND r.rulename IS DISTINCT FROM '_RETURN'"
+								 " AND pg_catalog.pg_get_constraintdef(c.oid) IS DISTINCT FROM 'CHECK (false) NO INHERIT'"
+								 " UNION ALL SELECT 'table ' || i.inhrelid::regclass FROM pg_catalog.pg_inherits i"
+								 " JOIN pg_catalog.pg_class k ON k.oid = i.inhrelid"
+								 " WHERE i.inhparent = $1 AND k.relnamespace <> '" SL_SEGMENT_SCHEMA "'::regnamespace"
+								 ") o",
+								 lengthof(types), types, values);
+}
+
 char *
 sl_takeover_stray_table(const SlTopic *topic)
 {

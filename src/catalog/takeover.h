@@ -22,6 +22,15 @@ extern void sl_takeover_clear_table(int32 topic_id);
 extern bool sl_takeover_has_triggers(Oid relation);
 
 /*
+ * What a topic's table or its view has that create_topic() gives to none: a rule,
+ * a trigger, a policy, a constraint, ..., or a table that inherits from it outside
+ * the segments' schema.  Who had made a table of that name before the dump came
+ * could have put his code there, to run as whoever inserts.  Its description,
+ * palloc'd, or NULL.
+ */
+extern char *sl_takeover_addition(const SlTopic *topic);
+
+/*
  * A table of a topic that holds records and is none of its segments, as after
  * the rows of the segments could not be loaded: its name, palloc'd, or NULL.
  */

@@ -19,7 +19,9 @@
  *
  * That the restore has come to its end cannot be known for sure.  But a dump
  * creates the triggers of a table after all data of all tables, also in parallel:
- * a topic without them is not looked at.
+ * a topic without them is not looked at.  Nor is one whose table has more than
+ * a topic's: the table may be that of somebody who could create one in schema topic
+ * before the dump came.
  *
  * A topic that was being removed when it was dumped is entered unseen, so that
  * the worker removes it.
@@ -40,6 +42,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
+#include "base/waitpoint.h"
 #include "catalog/takeover.h"
 #include "catalog/topic_row.h"
 #include "catalog/worklist.h"
@@ -104,6 +107,7 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 {
 	SlTopic    *topic;
 	char	   *stray;
+	char	   *addition;
 	Oid			former;
 
 	if (!sl_takeover_is_topic_table(entry->relation, entry->name))
@@ -119,6 +123,12 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 	if (!sl_takeover_has_triggers(topic->relation))
 	{
 		*problem = "the topic's table has not got its triggers yet: the restore has not come to its end";
+		return true;
+	}
+	addition = sl_takeover_addition(topic);
+	if (addition && !SL_MUTANT("take-additions"))
+	{
+		*problem = psprintf("what create_topic() has not made: %s", addition);
 		return true;
 	}
 	former = sl_takeover_own(topic);

@@ -181,6 +181,48 @@ SELECT count(problem) FROM finish_restore();
 ALTER TABLE topic_text.sold ENABLE ALWAYS TRIGGER produce_text;
 SELECT * FROM finish_restore();
 ROLLBACK;
+-- What no topic has, from before the dump came, would run as whoever inserts, and
+-- the table stays whose it is.  Mutation: take-additions.
+CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE FUNCTION public.also() RETURNS bool LANGUAGE sql IMMUTABLE RETURN true;
+BEGIN;
+ALTER TABLE topic.sold OWNER TO regress_streamlog_seller;
+CREATE TRIGGER theirs BEFORE INSERT ON topic.sold FOR EACH ROW EXECUTE FUNCTION public.theirs();
+SELECT * FROM finish_restore();
+DROP TRIGGER theirs ON topic.sold;
+CREATE TRIGGER theirs AFTER INSERT ON topic.sold FOR EACH ROW WHEN (public.also()) EXECUTE FUNCTION streamlog.produce_row();
+SELECT problem FROM finish_restore();
+DROP TRIGGER theirs ON topic.sold;
+CREATE RULE theirs AS ON INSERT TO topic.sold DO ALSO NOTHING;
+SELECT problem FROM finish_restore();
+DROP RULE theirs ON topic.sold;
+CREATE POLICY theirs ON topic.sold;
+SELECT problem FROM finish_restore();
+DROP POLICY theirs ON topic.sold;
+CREATE INDEX theirs ON topic.sold ((public.also()));
+SELECT problem FROM finish_restore();
+DROP INDEX topic.theirs;
+CREATE STATISTICS public.theirs ON (partition + 1) FROM topic.sold;
+SELECT problem FROM finish_restore();
+DROP STATISTICS public.theirs;
+ALTER TABLE topic.sold ALTER key SET DEFAULT 'theirs';
+SELECT problem FROM finish_restore();
+ALTER TABLE topic.sold ALTER key DROP DEFAULT, ADD CONSTRAINT theirs CHECK (public.also()) NO INHERIT;
+SELECT problem FROM finish_restore();
+ALTER TABLE topic.sold DROP CONSTRAINT theirs;
+CREATE TABLE public.theirs () INHERITS (topic.sold);
+SELECT problem FROM finish_restore();
+DROP TABLE public.theirs;
+CREATE RULE theirs AS ON UPDATE TO topic_text.sold DO INSTEAD NOTHING;
+SELECT problem FROM finish_restore();
+DROP RULE theirs ON topic_text.sold;
+SELECT relowner::regrole FROM pg_class WHERE oid = 'topic.sold'::regclass;
+-- what only uses it is nobody's harm
+CREATE VIEW public.theirs AS SELECT key FROM topic.sold;
+CREATE PUBLICATION theirs FOR TABLE topic.sold;
+SELECT * FROM finish_restore();
+ROLLBACK;
+DROP FUNCTION public.theirs, public.also;
 -- who has dropped the view can do without it
 BEGIN;
 DROP VIEW topic_text.sold;
