@@ -39,6 +39,7 @@
 #include "catalog/ours.h"
 #include "catalog/owner.h"
 #include "catalog/segment.h"
+#include "catalog/takeover.h"
 #include "catalog/topic_row.h"
 #include "shmem/partition.h"
 
@@ -499,7 +500,8 @@ hide_table(SlTopic *topic)
 
 /*
  * Somebody has dropped the table by hand, which only its owner can, who is the
- * extension's; he can drop what is left of the topic, too.
+ * extension's; he can drop what is left of the topic, too.  In a row that came with
+ * a dump the number of such a table may be another's here, which is left alone.
  */
 static bool
 drop_without_table(const char *name)
@@ -508,6 +510,7 @@ drop_without_table(const char *name)
 
 	if (topic_id == 0)
 		return false;
+	sl_takeover_clear_table(topic_id);
 	if (!superuser() && !has_privs_of_role(GetUserId(), sl_catalog_owner()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

@@ -21,6 +21,7 @@
 
 #include "base/errors.h"
 #include "catalog/catalog.h"
+#include "catalog/takeover.h"
 #include "catalog/topic_row.h"
 
 void
@@ -98,12 +99,18 @@ sl_topic_without_table(const char *name)
 	HeapTuple	tuple = sl_topic_row(rel, name, InvalidOid);
 	TupleDesc	desc = RelationGetDescr(rel);
 	int32		topic_id = 0;
-	bool		isnull;
 
-	if (tuple &&
-		get_rel_relkind(DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation,
-													  desc, &isnull))) == '\0')
-		topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+	if (tuple)
+	{
+		bool		isnull;
+		int32		id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+		Oid			relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation,
+															 desc, &isnull));
+
+		if (get_rel_relkind(relation) == '\0' ||
+			(!sl_topic_is_local(id) && !sl_takeover_is_topic_table(relation, name)))
+			topic_id = id;
+	}
 	table_close(rel, AccessShareLock);
 	return topic_id;
 }

@@ -40,7 +40,10 @@ extern int32 sl_topic_id_by_relation(Oid relation);
 
 extern bool sl_topic_exists(const char *name);
 
-/* The id of a topic whose table was dropped by hand; 0 if that is not so. */
+/*
+ * The id of a topic whose table was dropped by hand, also before it was dumped; 0 if
+ * that is not so.
+ */
 extern int32 sl_topic_without_table(const char *name);
 
 /* The tables of the topics whose row names this owner (NULL: of all). */

@@ -532,7 +532,7 @@ my $new = PostgreSQL::Test::Cluster->new('upgraded');
 $new->init;
 sql('postgres', "DROP DATABASE $_")
   for split /\n/, sql('postgres', q(SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'shop') AND NOT datistemplate));
-$node->append_conf('postgresql.conf', "streamlog.worker_naptime = 10min\n");
+$node->append_conf('postgresql.conf', "streamlog.worker_naptime = 60s\n");
 $node->restart;
 my $before = log_of('shop');
 my $last_upgraded = sql('shop', 'SELECT max(topic_id) FROM streamlog.topics');
