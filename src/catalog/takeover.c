@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
@@ -99,6 +100,20 @@ sl_takeover_has_triggers(Oid relation)
 
 	return count_triggers(relation) >= SL_TABLE_TRIGGERS &&
 		(!OidIsValid(view) || count_triggers(view) > 0);
+}
+
+bool
+sl_takeover_has_columns(Oid relation)
+{
+	Oid			header = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+										 CStringGetDatum("header"),
+										 ObjectIdGetDatum(get_namespace_oid(SL_SCHEMA, false)));
+	const SlTopic ours = {.headers_type = get_array_type(header)};
+	Relation	rel = relation_open(relation, AccessShareLock);
+	bool		result = sl_segment_has_columns(&ours, RelationGetDescr(rel));
+
+	relation_close(rel, AccessShareLock);
+	return result;
 }
 
 /*

@@ -22,6 +22,12 @@ extern void sl_takeover_clear_table(int32 topic_id);
 extern bool sl_takeover_has_triggers(Oid relation);
 
 /*
+ * Has a topic's table the columns of a record?  Its segments have the same, and
+ * records are written and read past the executor, that is past their types.
+ */
+extern bool sl_takeover_has_columns(Oid relation);
+
+/*
  * What a topic's table or its view has that create_topic() gives to none: a rule,
  * a trigger, a policy, a constraint, ..., or a table that inherits from it outside
  * the segments' schema.  Who had made a table of that name before the dump came

@@ -131,7 +131,7 @@ check_toasted(SlCheck *check, HeapTuple tuple, BlockNumber block,
 	{
 		heap_deform_tuple(tuple, RelationGetDescr(check->rel), values, nulls);
 		for (int i = SL_ATT_KEY - 1; i < SL_SEGMENT_ATTS; i++)
-			if (!nulls[i])
+			if (!nulls[i] && TupleDescAttr(RelationGetDescr(check->rel), i)->attlen == -1)
 				(void) detoast_attr((struct varlena *) DatumGetPointer(values[i]));
 		ReleaseCurrentSubTransaction();
 	}

@@ -125,6 +125,11 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 		*problem = "the topic's table has not got its triggers yet: the restore has not come to its end";
 		return true;
 	}
+	if (!sl_takeover_has_columns(topic->relation))
+	{
+		*problem = "the topic's table has not the columns of one";
+		return true;
+	}
 	addition = sl_takeover_addition(topic);
 	if (addition && !SL_MUTANT("take-additions"))
 	{

@@ -223,6 +223,16 @@ CREATE PUBLICATION theirs FOR TABLE topic.sold;
 SELECT * FROM finish_restore();
 ROLLBACK;
 DROP FUNCTION public.theirs, public.also;
+-- Columns of other types.  Mutations: look at the segments alone, which have what the
+-- topic's table has; take whatever is in them for a pointer.
+BEGIN;
+DROP VIEW topic_text.sold;
+ALTER TABLE topic.sold ALTER headers SET STORAGE PLAIN, ALTER headers TYPE int8 USING 7;
+INSERT INTO :segment SELECT 90, '2001-01-01', 0, NULL, convert_to(string_agg(md5(i::text), ''), 'UTF8'), 7
+FROM generate_series(1, 60) i;
+SELECT count(problem) FROM check_topic('sold');
+SELECT problem FROM finish_restore();
+ROLLBACK;
 -- who has dropped the view can do without it
 BEGIN;
 DROP VIEW topic_text.sold;
