@@ -73,8 +73,8 @@ CREATE TABLE streamlog.topic (
 	name pg_catalog.text COLLATE "C" NOT NULL,
 	relation pg_catalog.regclass NOT NULL,
 	owner pg_catalog.name NOT NULL,
-	partitions pg_catalog.int4 NOT NULL,
-	config pg_catalog.jsonb NOT NULL,
+	partitions pg_catalog.int4 NOT NULL CHECK (partitions OPERATOR(pg_catalog.>) 0),
+	config pg_catalog.jsonb NOT NULL CHECK (pg_catalog.jsonb_typeof(config) OPERATOR(pg_catalog.=) 'object'),
 	created pg_catalog.timestamptz NOT NULL,
 	dropped pg_catalog.bool NOT NULL
 );
@@ -88,7 +88,7 @@ CREATE INDEX topic_name ON streamlog.topic (name);
 CREATE TABLE streamlog.partition (
 	topic_id pg_catalog.int4 NOT NULL,
 	partition pg_catalog.int4 NOT NULL,
-	log_start_offset pg_catalog.int8 NOT NULL,
+	log_start_offset pg_catalog.int8 NOT NULL CHECK (log_start_offset OPERATOR(pg_catalog.>=) 0),
 	PRIMARY KEY (topic_id, partition)
 );
 REVOKE ALL ON TABLE streamlog.partition FROM PUBLIC;
@@ -101,7 +101,7 @@ COMMENT ON TABLE streamlog.partition IS 'one row per partition of a topic';
 CREATE TABLE streamlog.segment (
 	topic_id pg_catalog.int4 NOT NULL,
 	partition pg_catalog.int4 NOT NULL,
-	base pg_catalog.int8 NOT NULL,
+	base pg_catalog.int8 NOT NULL CHECK (base OPERATOR(pg_catalog.>=) 0),
 	relation pg_catalog.regclass NOT NULL,
 	min_timestamp pg_catalog.timestamptz,
 	max_timestamp pg_catalog.timestamptz,

@@ -287,6 +287,21 @@ check_table(SlCheck *check, SlTopic *topic)
 	return true;
 }
 
+/* A table is one segment only, also one that holds nothing. */
+static void
+check_list(SlCheck *check, const SlSegment *segments, int n)
+{
+	check->problems = 0;
+	check->segment = InvalidOid;
+	for (int i = 1; i < n; i++)
+	{
+		check->base = segments[i].base;
+		if (segments[i].relation == segments[i - 1].relation)
+			report(check, "the segments from offsets %lld and %lld are the same table",
+				   (long long) segments[i - 1].base, (long long) segments[i].base);
+	}
+}
+
 /* False if it has been dropped since it was listed. */
 static bool
 check_segment(SlCheck *check, SlTopic *topic)
@@ -383,6 +398,7 @@ check_partition(SlCheck *check, SlTopic *topic)
 
 	check->sound = true;
 	check->highest = -1;
+	check_list(check, segments, n);
 	PushActiveSnapshot(GetLatestSnapshot());
 	check->snapshot = GetActiveSnapshot();
 	SL_WAITPOINT("check-listed");
@@ -418,6 +434,7 @@ check_topic(SlCheck *check, SlTopic *topic)
 										   ALLOCSET_DEFAULT_SIZES);
 	for (int32 p = 0; p < topic->partitions; p++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		check->partition = p;
 		check_partition(check, topic);
 	}

@@ -87,6 +87,7 @@ enter(const SlTopic *topic)
 	{
 		SlPartitionKey key = {MyDatabaseId, topic->relation, p};
 
+		CHECK_FOR_INTERRUPTS();
 		sl_partition_forget(&key);
 	}
 	sl_topic_set_local(topic->topic_id, topic->relation);

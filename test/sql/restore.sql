@@ -160,6 +160,19 @@ BEGIN;
 DELETE FROM streamlog.segment WHERE partition = 0;
 SELECT * FROM finish_restore();
 ROLLBACK;
+-- one table for two segments.  Mutation: look at each segment alone.
+BEGIN;
+INSERT INTO streamlog.segment (topic_id, partition, base, relation)
+SELECT topic_id, partition, 1000, relation FROM streamlog.segment WHERE partition = 1;
+SELECT * FROM finish_restore();
+ROLLBACK;
+-- what nobody could use is not loaded.  Mutation: no CHECK.
+\set VERBOSITY terse
+UPDATE streamlog.topic SET config = '[1]';
+UPDATE streamlog.topic SET partitions = -1;
+UPDATE streamlog.partition SET log_start_offset = -5;
+UPDATE streamlog.segment SET base = -1;
+\set VERBOSITY default
 -- no segment yet, which is the worker's to make
 BEGIN;
 DELETE FROM streamlog.segment WHERE partition = 1;
