@@ -19,6 +19,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -28,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
@@ -48,6 +50,21 @@ sl_catalog_oid(const char *name)
 						"streamlog"),
 				 errhint("Run CREATE EXTENSION streamlog.")));
 	return oid;
+}
+
+Oid
+sl_catalog_headers_type(void)
+{
+	Oid			header = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+										 CStringGetDatum("header"),
+										 ObjectIdGetDatum(get_namespace_oid(SL_SCHEMA, false)));
+	Oid			headers = OidIsValid(header) ? get_array_type(header) : InvalidOid;
+
+	if (!OidIsValid(headers))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s.%s\" does not exist", SL_SCHEMA, "header[]")));
+	return headers;
 }
 
 Oid

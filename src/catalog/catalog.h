@@ -16,6 +16,9 @@
 /* The OID of one of our tables or indexes; raises if there is none. */
 extern Oid	sl_catalog_oid(const char *name);
 
+/* streamlog.header[]; raises if it is not there. */
+extern Oid	sl_catalog_headers_type(void);
+
 /* The owner of the extension; InvalidOid if it is not in this database. */
 extern Oid	sl_catalog_owner(void);
 

@@ -20,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
@@ -105,10 +104,7 @@ sl_takeover_has_triggers(Oid relation)
 bool
 sl_takeover_has_columns(Oid relation)
 {
-	Oid			header = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-										 CStringGetDatum("header"),
-										 ObjectIdGetDatum(get_namespace_oid(SL_SCHEMA, false)));
-	const SlTopic ours = {.headers_type = get_array_type(header)};
+	const SlTopic ours = {.headers_type = sl_catalog_headers_type()};
 	Relation	rel = relation_open(relation, AccessShareLock);
 	bool		result = sl_segment_has_columns(&ours, RelationGetDescr(rel));
 
@@ -149,6 +145,23 @@ sl_takeover_addition(const SlTopic *topic)
 								 " WHERE i.inhparent = $1 AND k.relnamespace <> '" SL_SEGMENT_SCHEMA "'::regnamespace"
 								 ") o",
 								 lengthof(types), types, values);
+}
+
+int32
+sl_takeover_stray_partition(const SlTopic *topic)
+{
+	Oid			types[] = {INT4OID, INT4OID};
+	Datum		values[] = {
+		Int32GetDatum(topic->topic_id),
+		Int32GetDatum(topic->partitions)
+	};
+
+	return (int32) sl_catalog_fetch_id("SELECT coalesce(pg_catalog.min(partition), -1)::int8 FROM"
+									   " (SELECT partition FROM streamlog.partition"
+									   " WHERE topic_id = $1 AND partition >= $2"
+									   " UNION ALL SELECT partition FROM streamlog.segment"
+									   " WHERE topic_id = $1 AND partition >= $2) p",
+									   lengthof(types), types, values);
 }
 
 char *

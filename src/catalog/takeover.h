@@ -36,6 +36,9 @@ extern bool sl_takeover_has_columns(Oid relation);
  */
 extern char *sl_takeover_addition(const SlTopic *topic);
 
+/* A partition that there are rows of, but the topic has not; -1 if none. */
+extern int32 sl_takeover_stray_partition(const SlTopic *topic);
+
 /*
  * A table of a topic that holds records and is none of its segments, as after
  * the rows of the segments could not be loaded: its name, palloc'd, or NULL.

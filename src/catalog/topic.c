@@ -122,7 +122,9 @@ load(SlTopic *topic)
 	table = try_relation_open(topic->relation, AccessShareLock);
 	if (!table)
 		return false;
-	if (RelationGetDescr(table)->natts < 6 ||
+	topic->headers_type = sl_catalog_headers_type();
+	if (RelationGetDescr(table)->natts != 6 ||
+		TupleDescAttr(RelationGetDescr(table), 5)->atttypid != topic->headers_type ||
 		table->rd_rel->relrowsecurity)
 	{
 		topic->valid = false;
@@ -133,7 +135,6 @@ load(SlTopic *topic)
 				 errdetail("Its columns were changed, or row security was enabled on it.")));
 	}
 	topic->table_owner = table->rd_rel->relowner;
-	topic->headers_type = TupleDescAttr(RelationGetDescr(table), 5)->atttypid;
 	relation_close(table, AccessShareLock);
 	return true;
 }

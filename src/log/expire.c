@@ -11,6 +11,10 @@
  * is rolled first (roll.c), so offsets go on from where they were also after
  * everything is gone; the segment that was active is dropped after that.
  *
+ * An aborted tail keeps it: the start goes no higher than what can be read, so the
+ * active segment is not wholly below it until something is produced and deleted
+ * again.
+ *
  * Where to look it is told by whoever deletes.  What is lost with a worker or a
  * full list is found by a look at all partitions, when the worker starts and once
  * a minute.

@@ -109,6 +109,7 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 	SlTopic    *topic;
 	char	   *stray;
 	char	   *addition;
+	int32		partition;
 	Oid			former;
 
 	if (!sl_takeover_is_topic_table(entry->relation, entry->name))
@@ -118,6 +119,11 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 		return true;
 	}
 	LockRelationOid(entry->relation, ShareRowExclusiveLock);
+	if (!sl_takeover_has_columns(entry->relation))
+	{
+		*problem = "the topic's table has not the columns of one";
+		return true;
+	}
 	topic = sl_topic_find_by_relation(entry->relation);
 	if (!topic || topic->is_local)
 		return false;
@@ -126,15 +132,17 @@ finish_topic(const SlTopicEntry *entry, int32 *rewritten, char **problem)
 		*problem = "the topic's table has not got its triggers yet: the restore has not come to its end";
 		return true;
 	}
-	if (!sl_takeover_has_columns(topic->relation))
-	{
-		*problem = "the topic's table has not the columns of one";
-		return true;
-	}
 	addition = sl_takeover_addition(topic);
 	if (addition && !SL_MUTANT("take-additions"))
 	{
 		*problem = psprintf("what create_topic() has not made: %s", addition);
+		return true;
+	}
+	partition = sl_takeover_stray_partition(topic);
+	if (partition >= 0)
+	{
+		*problem = psprintf("there are rows of partition %d, and the topic has %d partitions",
+							partition, topic->partitions);
 		return true;
 	}
 	former = sl_takeover_own(topic);

@@ -233,6 +233,6 @@ sql('CREATE EXTENSION streamlog');
 is(sql(q(SELECT create_topic('topic.1'); SELECT produce('topic.1', 'k', 'v'))) =~ s/\n//gr, 0, 'and all begins anew');
 
 my $took = time - $start;
-cmp_ok($took, '<', 90, sprintf('all of it took %.0f s', $took));
+note(sprintf('all of it took %.0f s', $took));
 $node->stop;
 done_testing();

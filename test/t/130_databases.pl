@@ -92,7 +92,7 @@ is(load_ends($node, 'one'), '20 0 0', 'nor does what is produced in one show in 
 	my $waiter = IPC::Run::start(
 		[
 			'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-d', 'two', '-c',
-			q(SELECT count(*) FROM streamlog.fetch_records('log', 0, 21, max_wait => '2 s'))
+			q(SELECT count(*) FROM streamlog.fetch_records('log', 0, 21, max_wait => '6 s'))
 		],
 		'>', \$out);
 	soon('two', "SELECT count(*) = 1 FROM pg_stat_activity WHERE query ~ 'max_wait' AND wait_event_type = 'Extension'"
@@ -101,7 +101,7 @@ is(load_ends($node, 'one'), '20 0 0', 'nor does what is produced in one show in 
 	sql('one', "SELECT load(1, 0)") for 1 .. 3;
 	$waiter->finish;
 	is($out, "0\n", 'for what is produced in its own database only');
-	cmp_ok(time - $start, '>=', 2, 'to the end of its time');
+	cmp_ok(time - $start, '>=', 6, 'to the end of its time');
 	is(load_ends($node, 'one'), '28 0 0', 'while the other has gone on');
 	is(load_ends($node, 'two'), '21 0 0', 'and it has not');
 }
@@ -223,7 +223,7 @@ is(sql('postgres', "SELECT datname FROM pg_database WHERE oid = $oid"), 'uno', '
 	my $start = time;
 	my ($rc, $stdout, $err) = $node->psql('postgres', 'DROP DATABASE two WITH (FORCE)');
 	is($rc, 0, 'a database can be dropped under load') or diag($err);
-	cmp_ok(time - $start, '<', 5, 'without waiting for the worker');
+	cmp_ok(time - $start, '<', 20, 'without waiting for the worker');
 	$waiter->finish;
 	like($out, qr/terminating connection/, 'the reader has been ended');
 	$load->kill_kill;
