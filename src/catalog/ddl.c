@@ -43,9 +43,6 @@
 #include "catalog/topic_row.h"
 #include "shmem/partition.h"
 
-/* What is kept of a name that is too long to be a table's, before the hash */
-#define SL_NAME_KEPT	(NAMEDATALEN - 1 - 9)
-
 static const char *const internal_topics[] = {
 	"__consumer_offsets", "__transaction_state", "__share_group_state"
 };
@@ -97,16 +94,6 @@ check_partitions(int32 partitions)
 						   sl_partition_limit()),
 				 errhint("Raise \"%s\" and restart the server.",
 						 "streamlog.max_partitions")));
-}
-
-char *
-sl_ddl_table_name(const char *name)
-{
-	if (strlen(name) < NAMEDATALEN)
-		return pstrdup(name);
-	return psprintf("%.*s_%08x", SL_NAME_KEPT, name,
-					DatumGetUInt32(hash_any((const unsigned char *) name,
-											strlen(name))));
 }
 
 /* The name as it must differ from those of all other topics */
@@ -327,7 +314,7 @@ sl_ddl_create_topic(const char *name, int32 partitions, Jsonb *config,
 	check_collision(name);
 	sl_owner_lock(user, AccessShareLock);
 
-	relname = sl_ddl_table_name(name);
+	relname = sl_ours_table_name(name);
 	topic_id = new_id();
 	sl_topic_insert(topic_id, name, create_table(relname), user,
 					partitions, stored);
@@ -385,13 +372,6 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 		sl_config_tell(config);
 }
 
-Oid
-sl_ddl_text_view(Oid relation)
-{
-	return get_relname_relid(get_rel_name(relation),
-							 get_namespace_oid(SL_TEXT_SCHEMA, false));
-}
-
 /*
  * Refuse as DROP TABLE would if something of a user's needs the table, its view
  * or, as a column can, the row type of one of them.
@@ -401,7 +381,7 @@ check_dependents(SlTopic *topic)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {
-		ObjectIdGetDatum(topic->relation), ObjectIdGetDatum(sl_ddl_text_view(topic->relation))
+		ObjectIdGetDatum(topic->relation), ObjectIdGetDatum(sl_ours_text_view(topic->relation))
 	};
 	char	   *dependents;
 
@@ -443,7 +423,7 @@ lock_to_drop(const char *name)
 	for (;;)
 	{
 		SlTopic    *topic = sl_topic_open_to_drop(name);
-		Oid			view = sl_ddl_text_view(topic->relation);
+		Oid			view = sl_ours_text_view(topic->relation);
 
 		if (!OidIsValid(view) ||
 			ConditionalLockRelationOid(view, AccessExclusiveLock))
@@ -457,7 +437,7 @@ lock_to_drop(const char *name)
 static void
 drop_text_view(SlTopic *topic)
 {
-	Oid			view = sl_ddl_text_view(topic->relation);
+	Oid			view = sl_ours_text_view(topic->relation);
 
 	if (OidIsValid(view))
 		sl_catalog_execute(psprintf("DROP VIEW %s",
@@ -476,19 +456,13 @@ is_made_here(SlTopic *topic)
 	return made_here;
 }
 
-char *
-sl_ddl_dropped_name(int32 topic_id)
-{
-	return psprintf("dropped$%d", topic_id);
-}
-
 /* Out of sight: no privileges, and a name that no topic or segment has */
 static void
 hide_table(SlTopic *topic)
 {
 	char	   *table = quote_qualified_identifier(SL_TOPIC_SCHEMA,
 												   get_rel_name(topic->relation));
-	const char *hidden = quote_identifier(sl_ddl_dropped_name(topic->topic_id));
+	const char *hidden = quote_identifier(sl_ours_dropped_name(topic->topic_id));
 
 	sl_owner_forget_all(topic);
 	sl_catalog_execute(psprintf("ALTER TABLE %s RENAME TO %s", table, hidden),
@@ -506,9 +480,13 @@ hide_table(SlTopic *topic)
 static bool
 drop_without_table(const char *name)
 {
-	int32		topic_id = sl_topic_without_table(name);
+	int32		topic_id;
+	Oid			relation;
 
-	if (topic_id == 0)
+	if (!sl_topic_table(name, &topic_id, &relation))
+		return false;
+	if (get_rel_relkind(relation) != '\0' &&
+		(sl_topic_is_local(topic_id) || sl_takeover_is_topic_table(relation, name)))
 		return false;
 	sl_takeover_clear_table(topic_id);
 	if (!superuser() && !has_privs_of_role(GetUserId(), sl_catalog_owner()))

@@ -1,11 +1,12 @@
 /*
  * ours.c
- *		Which relations are ours.
+ *		Which relations are ours, and what they are called.
  */
 #include "postgres.h"
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "common/hashfn.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -13,6 +14,29 @@
 #include "catalog/catalog.h"
 #include "catalog/ours.h"
 #include "catalog/topic_row.h"
+
+char *
+sl_ours_table_name(const char *name)
+{
+	if (strlen(name) < NAMEDATALEN)
+		return pstrdup(name);
+	return psprintf("%.*s_%08x", SL_NAME_KEPT, name,
+					DatumGetUInt32(hash_any((const unsigned char *) name,
+											strlen(name))));
+}
+
+Oid
+sl_ours_text_view(Oid relation)
+{
+	return get_relname_relid(get_rel_name(relation),
+							 get_namespace_oid(SL_TEXT_SCHEMA, false));
+}
+
+char *
+sl_ours_dropped_name(int32 topic_id)
+{
+	return psprintf("dropped$%d", topic_id);
+}
 
 static SlOurs
 kind_by_schema(Oid relation)

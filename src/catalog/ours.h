@@ -1,9 +1,15 @@
 /*
  * ours.h
- *		Which relations are ours.
+ *		Which relations are ours, and what they are called.
  */
 #ifndef SL_OURS_H
 #define SL_OURS_H
+
+/* Triggers, all of them ENABLE ALWAYS, on a topic's table; its view has one */
+#define SL_TABLE_TRIGGERS	2
+
+/* What is kept of a name that is too long to be a table's, before the hash */
+#define SL_NAME_KEPT	(NAMEDATALEN - 1 - 9)
 
 typedef enum SlOurs
 {
@@ -19,5 +25,14 @@ extern SlOurs sl_ours(Oid relation);
 
 /* Let a trigger of ours on a view fire always; ALTER TABLE would not. */
 extern void sl_ours_enable_always(Oid view, const char *trigger);
+
+/* The name of a topic's table: its own, or cut and made unique; palloc'd */
+extern char *sl_ours_table_name(const char *name);
+
+/* The text view of a topic by its table; InvalidOid if it was dropped by hand */
+extern Oid	sl_ours_text_view(Oid relation);
+
+/* The name that it has while a dropped topic is removed; palloc'd */
+extern char *sl_ours_dropped_name(int32 topic_id);
 
 #endif							/* SL_OURS_H */

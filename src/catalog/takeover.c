@@ -23,7 +23,7 @@
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
-#include "catalog/ddl.h"
+#include "catalog/ours.h"
 #include "catalog/owner.h"
 #include "catalog/segment.h"
 #include "catalog/takeover.h"
@@ -53,7 +53,7 @@ sl_takeover_is_topic_table(Oid relation, const char *topic)
 
 	if (!is_heap_in(relation, SL_TOPIC_SCHEMA))
 		return false;
-	if (strcmp(get_rel_name(relation), sl_ddl_table_name(topic)) == 0)
+	if (strcmp(get_rel_name(relation), sl_ours_table_name(topic)) == 0)
 		return true;
 	/* somebody has renamed it; it cannot be the table of two topics */
 	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM streamlog.topic"
@@ -65,7 +65,7 @@ bool
 sl_takeover_is_dropped_table(Oid relation, int32 topic_id)
 {
 	return is_heap_in(relation, SL_SEGMENT_SCHEMA) &&
-		strcmp(get_rel_name(relation), sl_ddl_dropped_name(topic_id)) == 0;
+		strcmp(get_rel_name(relation), sl_ours_dropped_name(topic_id)) == 0;
 }
 
 void
@@ -95,7 +95,7 @@ count_triggers(Oid relation)
 bool
 sl_takeover_has_triggers(Oid relation)
 {
-	Oid			view = sl_ddl_text_view(relation);
+	Oid			view = sl_ours_text_view(relation);
 
 	return count_triggers(relation) >= SL_TABLE_TRIGGERS &&
 		(!OidIsValid(view) || count_triggers(view) > 0);
@@ -119,7 +119,7 @@ sl_takeover_has_columns(Oid relation)
 char *
 sl_takeover_addition(const SlTopic *topic)
 {
-	Oid			view = sl_ddl_text_view(topic->relation);
+	Oid			view = sl_ours_text_view(topic->relation);
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[] = {
 		ObjectIdGetDatum(topic->relation),
@@ -211,7 +211,7 @@ sl_takeover_own(const SlTopic *topic)
 	Oid			owner = sl_catalog_owner();
 	Oid			schema = get_namespace_oid(SL_SEGMENT_SCHEMA, false);
 	Oid			former = owner_of(topic->relation, RELKIND_RELATION);
-	Oid			view = sl_ddl_text_view(topic->relation);
+	Oid			view = sl_ours_text_view(topic->relation);
 	ListCell   *lc;
 
 	own(topic->relation, former, owner);

@@ -21,7 +21,6 @@
 
 #include "base/errors.h"
 #include "catalog/catalog.h"
-#include "catalog/takeover.h"
 #include "catalog/topic_row.h"
 
 void
@@ -92,27 +91,21 @@ sl_topic_exists(const char *name)
 	return found;
 }
 
-int32
-sl_topic_without_table(const char *name)
+bool
+sl_topic_table(const char *name, int32 *topic_id, Oid *relation)
 {
 	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
 	HeapTuple	tuple = sl_topic_row(rel, name, InvalidOid);
 	TupleDesc	desc = RelationGetDescr(rel);
-	int32		topic_id = 0;
+	bool		isnull;
 
 	if (tuple)
 	{
-		bool		isnull;
-		int32		id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
-		Oid			relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation,
-															 desc, &isnull));
-
-		if (get_rel_relkind(relation) == '\0' ||
-			(!sl_topic_is_local(id) && !sl_takeover_is_topic_table(relation, name)))
-			topic_id = id;
+		*topic_id = DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull));
+		*relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
 	}
 	table_close(rel, AccessShareLock);
-	return topic_id;
+	return tuple != NULL;
 }
 
 List *

@@ -40,11 +40,8 @@ extern int32 sl_topic_id_by_relation(Oid relation);
 
 extern bool sl_topic_exists(const char *name);
 
-/*
- * The id of a topic whose table was dropped by hand, also before it was dumped; 0 if
- * that is not so.
- */
-extern int32 sl_topic_without_table(const char *name);
+/* The id of a topic and its table, which need not be there; false if none. */
+extern bool sl_topic_table(const char *name, int32 *topic_id, Oid *relation);
 
 /* The tables of the topics whose row names this owner (NULL: of all). */
 extern List *sl_topic_list_owned(const char *owner);
