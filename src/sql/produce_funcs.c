@@ -268,9 +268,10 @@ streamlog_produce_batch(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 
 	report.n = n;
-	report.partitions = palloc_array(int32, n + 1);
-	report.offsets = palloc_array(int64, n + 1);
-	report.timestamps = palloc_array(TimestampTz, n + 1);
+	report.partitions = palloc_extended((n + 1) * sizeof(int32), MCXT_ALLOC_HUGE);
+	report.offsets = palloc_extended((n + 1) * sizeof(int64), MCXT_ALLOC_HUGE);
+	report.timestamps = palloc_extended((n + 1) * sizeof(TimestampTz),
+										MCXT_ALLOC_HUGE);
 	sl_transaction_flush(report_batch, &report);
 	for (int i = 0; i < n; i++)
 		put_metadata(&rows, PG_GETARG_DATUM(0), report.partitions[i],

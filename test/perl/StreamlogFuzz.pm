@@ -953,6 +953,8 @@ sub fuzz_growth
 		my ($status, $out, $error) = $node->psql('postgres', $begin . "$again\n$size\n" x 3);
 		my ($before, $between, $after) = split /\n/, $out;
 
+		# on a machine that is busy with something else
+		next if $error =~ /due to statement timeout/;
 		if (!defined $after)
 		{
 			push @wrong, "$statement: $error";

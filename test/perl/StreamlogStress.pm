@@ -277,11 +277,17 @@ sub stress_run
 			SELECT reader, partition, next, streamlog.end_offset('stress', partition)
 			FROM position WHERE next <> streamlog.end_offset('stress', partition)));
 	} until ($rest eq '' || time > $until);
+
+	# PostgreSQL's own, for which it ends the SERIALIZABLE reader: under such a load
+	# predicate.c may look for a page of pg_serial that was never written.
+	my $lost = slurp_file($node->logfile) =~ m{Could not read from file "pg_serial/};
+	$rest = join "\n", grep { !/^serializable\|/ } split /\n/, $rest if $lost;
 	push @wrong, "readers do not come to the end: $rest" if $rest ne '';
 	$text{ $_->{name} } = history_end($_) for @readers;
 
 	for my $name (sort keys %text)
 	{
+		next if $name eq 'serializable' && $lost;
 		push @wrong, "$name: $1" if $text{$name} =~ /(.*(?:aborted|ERROR|PANIC).*)/;
 	}
 	return @wrong;
