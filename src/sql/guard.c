@@ -130,6 +130,24 @@ check_relations(List *names, const SlRefusal *refusal)
 		check_relation(lfirst_node(RangeVar, lc), refusal);
 }
 
+/* We find our relations by the names of their schemas. */
+static void
+check_schema(const char *name)
+{
+	static const char *const schemas[] = {
+		SL_SCHEMA, SL_TOPIC_SCHEMA, SL_TEXT_SCHEMA, SL_SEGMENT_SCHEMA
+	};
+
+	for (int i = 0; i < lengthof(schemas); i++)
+		if (strcmp(name, schemas[i]) == 0 && !allowSystemTableMods &&
+			OidIsValid(sl_catalog_owner()))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot rename schema \"%s\": it belongs to streamlog",
+							name),
+					 errhint("Put it on the search_path to use what it has by bare names.")));
+}
+
 /* What ALTER TABLE may do to any of them */
 static bool
 is_harmless(const AlterTableCmd *cmd)
@@ -205,7 +223,11 @@ sl_guard_check_command(Node *command)
 			check_alter_table((AlterTableStmt *) command);
 			break;
 		case T_RenameStmt:
-			check_relation(((RenameStmt *) command)->relation, &rename_refusal);
+			if (((RenameStmt *) command)->renameType == OBJECT_SCHEMA)
+				check_schema(((RenameStmt *) command)->subname);
+			else
+				check_relation(((RenameStmt *) command)->relation,
+							   &rename_refusal);
 			break;
 		case T_AlterObjectSchemaStmt:
 			check_relation(((AlterObjectSchemaStmt *) command)->relation,

@@ -91,6 +91,10 @@ SELECT command, try(command) FROM unnest(ARRAY[
 	'DELETE FROM streamlog.topics', 'UPDATE streamlog.topics SET partitions = 7',
 	'SELECT count(*) FROM (SELECT FROM streamlog.partition FOR UPDATE) p']) command;
 
+ALTER SCHEMA topic RENAME TO other;
+SELECT command, try(command) FROM unnest(ARRAY['streamlog', 'topic', 'topic_text', 'streamlog_segment']) s,
+	format('ALTER SCHEMA %s RENAME TO other', s) command;
+
 -- not refused: what is about storage, comments and grants
 ANALYZE topic.kept;
 VACUUM FULL topic.kept;
