@@ -150,11 +150,11 @@ is_counted(QueryDesc *query, FmgrInfo *trigger)
 }
 
 void
-sl_executor_count_row(FmgrInfo *trigger)
+sl_executor_count_row(FmgrInfo *trigger, bool is_view)
 {
 	if (innermost == NULL)
 		return;
-	if (innermost->is_copy ||
-		(innermost->query && is_counted(innermost->query, trigger)))
+	if (innermost->is_copy ? !is_view :
+		innermost->query && is_counted(innermost->query, trigger))
 		innermost->produced++;
 }

@@ -34,8 +34,9 @@ extern PlannedStmt *sl_executor_client_plan(void);
 
 /*
  * The row that this trigger was called for has become a record: the statement
- * counts it, as it counts rows that it has inserted.
+ * counts it, as it counts rows that it has inserted.  COPY counts those of a view
+ * itself.
  */
-extern void sl_executor_count_row(FmgrInfo *trigger);
+extern void sl_executor_count_row(FmgrInfo *trigger, bool is_view);
 
 #endif							/* SL_EXECUTOR_H */

@@ -5,7 +5,7 @@
  * A row that INSERT or COPY brings for a topic's table is taken by a BEFORE ROW
  * trigger, which produces it and lets the executor believe that there is nothing
  * to insert.  The view of the same name in schema topic_text has an INSTEAD OF
- * trigger that does so with text.  Both triggers fire ALWAYS, so that
+ * trigger that does so with text, with the same end.  Both triggers fire ALWAYS, so that
  * session_replication_role changes nothing.
  *
  * The executor has checked that the table may be inserted into, as whom the query
@@ -183,7 +183,7 @@ streamlog_produce_row(PG_FUNCTION_ARGS)
 		args.headers = sl_produce_headers(topic, row->tts_values[SL_ATT_HEADERS - 1],
 										  &args.headers_size);
 	sl_produce(topic, &args);
-	sl_executor_count_row(fcinfo->flinfo);
+	sl_executor_count_row(fcinfo->flinfo, false);
 	return PointerGetDatum(NULL);
 }
 
@@ -219,7 +219,10 @@ streamlog_produce_text(PG_FUNCTION_ARGS)
 										  &args.headers_size);
 	}
 	sl_produce(topic, &args);
-	return PointerGetDatum(trigger->tg_trigtuple);
+	sl_executor_count_row(fcinfo->flinfo, true);
+
+	/* PostgreSQL would not free the row until the statement's end */
+	return PointerGetDatum(NULL);
 }
 
 /* refuse_change(): on the table of every topic, whatever SQL does but insert */

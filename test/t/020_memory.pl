@@ -141,5 +141,34 @@ is( $node->safe_psql('postgres', q(
 		WHERE key = 'key')),
 	'1000000|1000000', 'each of them once');
 
+# Many rows in one statement, into the table and the text view.  Mutation:
+# produce_text() returns the row, which PostgreSQL then keeps to the end.
+sub rows
+{
+	my ($statement) = @_;
+
+	$session = $node->background_psql('postgres');
+	$session->query_safe("SET streamlog.producer_buffer = '1MB';");
+	$session->query_safe("INSERT INTO topic.large (value) SELECT 'v' FROM generate_series(1, 100);"
+		  . " INSERT INTO topic_text.large (value) SELECT 'v' FROM generate_series(1, 100);");
+	my $start = peak();
+	$session->query_safe("$statement;");
+	my $took = peak() - $start;
+	$session->quit;
+	return $took;
+}
+
+my $file = PostgreSQL::Test::Utils::tempdir() . '/rows';
+$node->safe_psql('postgres', "COPY (SELECT repeat('v', 100) FROM generate_series(1, 200000)) TO '$file'");
+foreach my $into ('topic', 'topic_text')
+{
+	my $type = $into eq 'topic' ? 'bytea' : 'text';
+
+	$took = rows("INSERT INTO $into.large (value) SELECT repeat('v', 100)::$type FROM generate_series(1, 200000)");
+	cmp_ok($took, '<', 20 * 1024, "INSERT of many rows into $into takes little memory ($took kB)");
+	$took = rows("COPY $into.large (value) FROM '$file'");
+	cmp_ok($took, '<', 20 * 1024, "and so does COPY ($took kB)");
+}
+
 $node->stop;
 done_testing();
