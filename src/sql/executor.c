@@ -9,7 +9,8 @@
  * BEFORE ROW trigger that takes a row, as that of a topic's table does, means
  * that the row was not inserted; drivers and PL/pgSQL would hear that nothing
  * was.  So the trigger counts what it has taken for the statement that it was
- * called by, and that is added to what the statement itself has counted.
+ * called by, and that is added to what the statement itself has counted.  Not with
+ * RETURNING, where the count is that of the rows which are returned.
  */
 #include "postgres.h"
 
@@ -137,7 +138,8 @@ is_counted(QueryDesc *query, FmgrInfo *trigger)
 	ResultRelInfo *result;
 	Index		target;
 
-	if (!IsA(modify, ModifyTable) || !modify->canSetTag)
+	if (!IsA(modify, ModifyTable) || !modify->canSetTag ||
+		query->plannedstmt->hasReturning)
 		return false;
 
 	/* MERGE lists the segments, and inserts into what they inherit from */

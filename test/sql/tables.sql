@@ -5,7 +5,8 @@
 -- Mutations: the row trigger ignores a partition, a time or headers that are
 -- given, lets a record_offset pass, takes a partial update of the row count; it is
 -- enabled as other triggers are; the text view's trigger does not check INSERT, or
--- decodes its text; a query's WITH counts for the query.
+-- decodes its text; a query's WITH counts for the query; what is taken counts with
+-- RETURNING, too.
 --
 SET client_min_messages = warning;
 -- the numbers of segments show below
@@ -100,6 +101,19 @@ BEGIN
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RAISE NOTICE '% rows, found: %', n, FOUND;
 	EXECUTE 'INSERT INTO topic.tab (value) VALUES ($1)' USING 'v'::bytea;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RAISE NOTICE '% rows', n;
+END $$;
+-- with RETURNING it is the rows that are returned that count
+DO $$
+DECLARE
+	k text;
+	n int;
+BEGIN
+	INSERT INTO topic.tab (value) VALUES ('returning') RETURNING key INTO k;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RAISE NOTICE '% rows, found: %', n, FOUND;
+	EXECUTE 'INSERT INTO topic_text.tab (value) VALUES (''returning'') RETURNING key' INTO k;
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RAISE NOTICE '% rows', n;
 END $$;
