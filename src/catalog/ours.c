@@ -11,6 +11,7 @@
 #include "utils/rel.h"
 
 #include "base/compat.h"
+#include "base/waitpoint.h"
 #include "catalog/catalog.h"
 #include "catalog/ours.h"
 #include "catalog/topic_row.h"
@@ -56,16 +57,15 @@ kind_by_schema(Oid relation)
 
 /* The id of the topic that a table was made for, which its name begins with */
 static int32
-id_in_name(Oid relation)
+id_in_name(const char *name)
 {
-	char	   *name = get_rel_name(relation);
 	int32		topic_id;
 	int32		partition;
 	int			number;
 
-	if (name && sscanf(name, "t%d_p%d_%d", &topic_id, &partition, &number) == 3)
+	if (sscanf(name, "t%d_p%d_%d", &topic_id, &partition, &number) == 3)
 		return topic_id;
-	if (name && sscanf(name, "dropped$%d", &topic_id) == 1)
+	if (sscanf(name, "dropped$%d", &topic_id) == 1)
 		return topic_id;
 	return 0;
 }
@@ -75,9 +75,15 @@ sl_ours(Oid relation)
 {
 	SlOurs		kind = OidIsValid(relation) ? kind_by_schema(relation) : SL_NOT_OURS;
 	int32		topic_id = 0;
+	char	   *name;
 
 	/* somebody may have schemas of these names without the extension */
 	if (kind == SL_NOT_OURS || !OidIsValid(sl_catalog_owner()))
+		return SL_NOT_OURS;
+	/* without a lock on it, it may have been dropped by now */
+	SL_WAITPOINT("ours-before-name");
+	name = get_rel_name(relation);
+	if (name == NULL)
 		return SL_NOT_OURS;
 	switch (kind)
 	{
@@ -85,13 +91,12 @@ sl_ours(Oid relation)
 			topic_id = sl_topic_id_by_relation(relation);
 			break;
 		case SL_TOPIC_TEXT:
-			relation = get_relname_relid(get_rel_name(relation),
-										 get_namespace_oid(SL_TOPIC_SCHEMA, false));
+			relation = get_relname_relid(name, get_namespace_oid(SL_TOPIC_SCHEMA, false));
 			if (OidIsValid(relation))
 				topic_id = sl_topic_id_by_relation(relation);
 			break;
 		default:
-			topic_id = id_in_name(relation);
+			topic_id = id_in_name(name);
 			break;
 	}
 	/* what is being restored from a dump is not, or not yet */

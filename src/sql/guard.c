@@ -87,27 +87,32 @@ static const SlRefusal write_refusal = {
 	"Use produce(), or INSERT or COPY into the topic's table."
 };
 
-/* pg_upgrade makes topics before all of our tables are there to look them up. */
-static bool
-is_guarded(Oid relation)
-{
-	return !sl_catalog_is_running() && !IsBinaryUpgrade && !allowSystemTableMods &&
-		sl_ours(relation) != SL_NOT_OURS;
-}
-
+/*
+ * Refuse if the relation is ours.  It is not locked: one that is gone meanwhile is
+ * for the command to find out.
+ */
 static void
-refuse(Oid relation, const SlRefusal *refusal)
+check_oid(Oid relation, const SlRefusal *refusal)
 {
 	static const char *const kinds[] = {
 		[SL_TOPIC_TABLE] = "the table of a topic",
 		[SL_TOPIC_TEXT] = "the text view of a topic",
 		[SL_SEGMENT_TABLE] = "a segment of a topic"
 	};
+	SlOurs		kind;
+	char	   *name;
 
+	/* pg_upgrade makes topics before our tables are there to look them up */
+	if (!OidIsValid(relation) || sl_catalog_is_running() || IsBinaryUpgrade ||
+		allowSystemTableMods)
+		return;
+	kind = sl_ours(relation);
+	name = get_rel_name(relation);
+	if (kind == SL_NOT_OURS || name == NULL)
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot %s \"%s\": it is %s", refusal->action,
-					get_rel_name(relation), kinds[sl_ours(relation)]),
+			 errmsg("cannot %s \"%s\": it is %s", refusal->action, name, kinds[kind]),
 			 errdetail("%s", refusal->detail),
 			 errhint("%s", refusal->hint)));
 }
@@ -115,10 +120,23 @@ refuse(Oid relation, const SlRefusal *refusal)
 static void
 check_relation(RangeVar *name, const SlRefusal *refusal)
 {
-	Oid			relation = name ? RangeVarGetRelid(name, NoLock, true) : InvalidOid;
+	if (name)
+		check_oid(RangeVarGetRelid(name, NoLock, true), refusal);
+}
 
-	if (OidIsValid(relation) && is_guarded(relation))
-		refuse(relation, refusal);
+/*
+ * CREATE OR REPLACE VIEW is about the schema that it would create a view in, not
+ * about what the name is found as.
+ */
+static void
+check_view(ViewStmt *statement)
+{
+	RangeVar   *name = statement->view;
+
+	if (statement->replace && name->relpersistence != RELPERSISTENCE_TEMP)
+		check_oid(get_relname_relid(name->relname,
+									RangeVarGetCreationNamespace(name)),
+				  &alter_refusal);
 }
 
 static void
@@ -214,6 +232,33 @@ check_drop(DropStmt *drop)
 	}
 }
 
+/* One of the tables that say what topics there are, also through a view */
+static void
+refuse_own(Oid relation)
+{
+	if (get_rel_namespace(relation) != get_namespace_oid(SL_SCHEMA, true) ||
+		sl_catalog_is_running() || allowSystemTableMods ||
+		get_rel_relkind(relation) != RELKIND_RELATION ||
+		!OidIsValid(sl_catalog_owner()))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change \"%s\": it is a table of streamlog's own",
+					get_rel_name(relation)),
+			 errdetail("It goes with the tables of topics, and with what is in shared memory."),
+			 errhint("Use create_topic(), alter_topic(), drop_topic() and delete_records().")));
+}
+
+static void
+check_truncate(TruncateStmt *truncate)
+{
+	ListCell   *lc;
+
+	check_relations(truncate->relations, &truncate_refusal);
+	foreach(lc, truncate->relations)
+		refuse_own(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true));
+}
+
 void
 sl_guard_check_command(Node *command)
 {
@@ -248,11 +293,10 @@ sl_guard_check_command(Node *command)
 						   &policy_refusal);
 			break;
 		case T_ViewStmt:
-			check_relation(((ViewStmt *) command)->view, &alter_refusal);
+			check_view((ViewStmt *) command);
 			break;
 		case T_TruncateStmt:
-			check_relations(((TruncateStmt *) command)->relations,
-							&truncate_refusal);
+			check_truncate((TruncateStmt *) command);
 			break;
 		case T_CreateStmt:
 			check_relations(((CreateStmt *) command)->inhRelations,
@@ -293,22 +337,6 @@ sl_guard_enable_always(Node *command)
 	return true;
 }
 
-/* One of the tables that say what topics there are, also through a view */
-static void
-refuse_own(Oid relation)
-{
-	if (sl_catalog_is_running() || allowSystemTableMods ||
-		get_rel_relkind(relation) != RELKIND_RELATION ||
-		!OidIsValid(sl_catalog_owner()))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change \"%s\": it is a table of streamlog's own",
-					get_rel_name(relation)),
-			 errdetail("It goes with the tables of topics, and with what is in shared memory."),
-			 errhint("Use create_topic(), alter_topic(), drop_topic() and delete_records().")));
-}
-
 /* A restore inserts into our own tables, and into segments of no topic yet. */
 void
 sl_guard_check_writes(List *range_table)
@@ -318,17 +346,13 @@ sl_guard_check_writes(List *range_table)
 	foreach(lc, range_table)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
-		Oid			schema;
 
 		if (rte->rtekind != RTE_RELATION ||
 			!(rte->requiredPerms & (ACL_INSERT | ACL_UPDATE | ACL_DELETE)))
 			continue;
-		schema = get_rel_namespace(rte->relid);
-		if (schema == get_namespace_oid(SL_SEGMENT_SCHEMA, true) &&
-			is_guarded(rte->relid))
-			refuse(rte->relid, &write_refusal);
-		if ((rte->requiredPerms & (ACL_UPDATE | ACL_DELETE)) &&
-			schema == get_namespace_oid(SL_SCHEMA, true))
+		if (get_rel_namespace(rte->relid) == get_namespace_oid(SL_SEGMENT_SCHEMA, true))
+			check_oid(rte->relid, &write_refusal);
+		if (rte->requiredPerms & (ACL_UPDATE | ACL_DELETE))
 			refuse_own(rte->relid);
 	}
 }

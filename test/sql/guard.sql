@@ -26,6 +26,7 @@ ALTER TABLE topic.kept ADD COLUMN c int;
 TRUNCATE topic.kept;
 DROP VIEW topic_text.kept;
 INSERT INTO streamlog_segment.t1_p0_1 VALUES (1, now(), 0);
+TRUNCATE streamlog.topic, streamlog.segment;
 
 -- all of it, on each of the three
 CREATE FUNCTION try(command text) RETURNS text LANGUAGE plpgsql AS $$
@@ -117,6 +118,15 @@ CREATE TABLE streamlog_segment.not_one (a int);
 INSERT INTO streamlog_segment.not_one VALUES (1);
 TRUNCATE streamlog_segment.not_one;
 DROP TABLE streamlog_segment.not_one;
+-- nor a view elsewhere, though the search_path finds a topic by its name
+SET search_path = public, streamlog, topic, topic_text;
+CREATE VIEW kept AS SELECT 1 AS a;
+CREATE OR REPLACE VIEW kept AS SELECT 2 AS a;
+SELECT * FROM public.kept;
+DROP VIEW public.kept;
+SET search_path = topic_text, public, streamlog;
+CREATE OR REPLACE VIEW kept AS SELECT 2 AS a;
+SET search_path = public, streamlog;
 -- nor, in the end, to a superuser who has to mend something
 SET allow_system_table_mods = on;
 CREATE INDEX mending ON streamlog_segment.t1_p0_1 (record_offset);
