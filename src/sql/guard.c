@@ -22,6 +22,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
@@ -87,6 +88,16 @@ static const SlRefusal write_refusal = {
 	"Use produce(), or INSERT or COPY into the topic's table."
 };
 
+/* Our own commands and scripts, pg_upgrade, and who knows what he does */
+static bool
+is_trusted(void)
+{
+	/* pg_upgrade makes topics before our tables are there to look them up */
+	return sl_catalog_is_running() || IsBinaryUpgrade || allowSystemTableMods ||
+		(creating_extension &&
+		 CurrentExtensionObject == get_extension_oid("streamlog", true));
+}
+
 /*
  * Refuse if the relation is ours.  It is not locked: one that is gone meanwhile is
  * for the command to find out.
@@ -102,9 +113,7 @@ check_oid(Oid relation, const SlRefusal *refusal)
 	SlOurs		kind;
 	char	   *name;
 
-	/* pg_upgrade makes topics before our tables are there to look them up */
-	if (!OidIsValid(relation) || sl_catalog_is_running() || IsBinaryUpgrade ||
-		allowSystemTableMods)
+	if (!OidIsValid(relation) || is_trusted())
 		return;
 	kind = sl_ours(relation);
 	name = get_rel_name(relation);
@@ -237,8 +246,7 @@ static void
 refuse_own(Oid relation)
 {
 	if (get_rel_namespace(relation) != get_namespace_oid(SL_SCHEMA, true) ||
-		sl_catalog_is_running() || allowSystemTableMods ||
-		get_rel_relkind(relation) != RELKIND_RELATION ||
+		is_trusted() || get_rel_relkind(relation) != RELKIND_RELATION ||
 		!OidIsValid(sl_catalog_owner()))
 		return;
 	ereport(ERROR,
@@ -259,6 +267,15 @@ check_truncate(TruncateStmt *truncate)
 		refuse_own(RangeVarGetRelid(lfirst_node(RangeVar, lc), NoLock, true));
 }
 
+/* ALTER EXTENSION .. ADD: what is another's goes with it. */
+static void
+check_member(AlterExtensionContentsStmt *alter)
+{
+	if (alter->objtype == OBJECT_TABLE || alter->objtype == OBJECT_VIEW)
+		check_relation(makeRangeVarFromNameList(castNode(List, alter->object)),
+					   &alter_refusal);
+}
+
 void
 sl_guard_check_command(Node *command)
 {
@@ -277,6 +294,13 @@ sl_guard_check_command(Node *command)
 		case T_AlterObjectSchemaStmt:
 			check_relation(((AlterObjectSchemaStmt *) command)->relation,
 						   &rename_refusal);
+			break;
+		case T_AlterObjectDependsStmt:
+			check_relation(((AlterObjectDependsStmt *) command)->relation,
+						   &alter_refusal);
+			break;
+		case T_AlterExtensionContentsStmt:
+			check_member((AlterExtensionContentsStmt *) command);
 			break;
 		case T_IndexStmt:
 			check_relation(((IndexStmt *) command)->relation, &index_refusal);

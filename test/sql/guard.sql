@@ -60,6 +60,8 @@ INSERT INTO commands (command) VALUES
 	('ALTER TABLE plain INHERIT %s'),
 	('ALTER VIEW %s SET (security_invoker = false)'),
 	('ALTER TRIGGER refuse_change ON %s RENAME TO other'),
+	('ALTER TRIGGER refuse_change ON %s DEPENDS ON EXTENSION plpgsql'),
+	('ALTER EXTENSION plpgsql ADD TABLE %s'),
 	('CREATE INDEX ON %s (key)'),
 	('CREATE UNIQUE INDEX ON %s (record_offset)'),
 	('CREATE TRIGGER mine BEFORE INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION trig()'),
