@@ -18,8 +18,8 @@
  * GRANT, REVOKE, DROP OWNED, REASSIGN OWNED, ALTER ROLE .. RENAME: role_commands.c.
  *
  * CREATE EXTENSION streamlog is noted, and the launcher woken when it has
- * committed; likewise when there may be a new database.  DROP EXTENSION needs no
- * help: the worker holds no locks between its ticks.
+ * committed; likewise when there may be a new database.  DROP EXTENSION holds its
+ * database, so that it does not meet the worker with locks in another order.
  */
 #include "postgres.h"
 
@@ -30,6 +30,7 @@
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
@@ -139,6 +140,24 @@ may_use(Oid database, SlDatabaseUse use)
 	return result;
 }
 
+/* Run a command while a database has no worker. */
+static void
+hold_and_run(SlUtility *u, Oid database)
+{
+	/* if its worker does not go, the command will say so */
+	holding_commands++;
+	PG_TRY();
+	{
+		(void) sl_workers_hold(database);
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		holding_commands--;
+	}
+	PG_END_TRY();
+}
+
 /* Run a command that wants nobody to be connected to a database. */
 static void
 run_with_hold(SlUtility *u, const char *name, SlDatabaseUse use)
@@ -153,18 +172,27 @@ run_with_hold(SlUtility *u, const char *name, SlDatabaseUse use)
 		return;
 	}
 
-	/* if its worker does not go, the command will say so */
-	holding_commands++;
-	PG_TRY();
-	{
-		(void) sl_workers_hold(database);
+	hold_and_run(u, database);
+}
+
+/*
+ * DROP EXTENSION locks in another order than the worker does.  Only who may drop
+ * it keeps the worker from its work.
+ */
+static void
+run_drop_extension(SlUtility *u, DropStmt *drop)
+{
+	Oid			extension = get_extension_oid("streamlog", true);
+	bool		is_ours = false;
+	ListCell   *lc;
+
+	foreach(lc, drop->objects)
+		is_ours = is_ours || strcmp(strVal(lfirst(lc)), "streamlog") == 0;
+	if (is_ours && OidIsValid(extension) &&
+		pg_extension_ownercheck(extension, GetUserId()))
+		hold_and_run(u, MyDatabaseId);
+	else
 		run(u);
-	}
-	PG_FINALLY();
-	{
-		holding_commands--;
-	}
-	PG_END_TRY();
 }
 
 static const char *
@@ -292,6 +320,12 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 				run(&u);
 			if (((RenameStmt *) statement)->renameType == OBJECT_ROLE)
 				sl_role_renamed((RenameStmt *) statement);
+			break;
+		case T_DropStmt:
+			if (((DropStmt *) statement)->removeType == OBJECT_EXTENSION)
+				run_drop_extension(&u, (DropStmt *) statement);
+			else
+				run(&u);
 			break;
 		case T_DropOwnedStmt:
 			run(&u);
