@@ -20,7 +20,10 @@ typedef enum SlOurs
 								 * topic */
 } SlOurs;
 
-/* What a relation is to us.  No lock, no privilege; raises nothing. */
+/*
+ * What a relation is to us, which need not be there any more.  No lock on it, no
+ * privilege; looks into our tables.
+ */
 extern SlOurs sl_ours(Oid relation);
 
 /* Let a trigger of ours on a view fire always; ALTER TABLE would not. */

@@ -166,7 +166,7 @@ check_schema(const char *name)
 	};
 
 	for (int i = 0; i < lengthof(schemas); i++)
-		if (strcmp(name, schemas[i]) == 0 && !allowSystemTableMods &&
+		if (strcmp(name, schemas[i]) == 0 && !is_trusted() &&
 			OidIsValid(sl_catalog_owner()))
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -86,7 +86,8 @@ check_called_as(FunctionCallInfo fcinfo, const SlTableKind *kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this is the trigger function of what create_topic() has made in schema \"%s\"",
-						kind->schema)));
+						kind->schema),
+				 errhint("Use produce_changes() in a trigger on a table of your own.")));
 }
 
 /* The topic behind a table or, of the same name, a view */
