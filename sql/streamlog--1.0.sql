@@ -138,10 +138,47 @@ CREATE TABLE streamlog.local_topic (
 REVOKE ALL ON TABLE streamlog.local_topic FROM PUBLIC;
 COMMENT ON TABLE streamlog.local_topic IS 'the topics that are in use: made here, or restored from a dump and found in order by finish_restore()';
 
+/* Consumer groups */
+CREATE SEQUENCE streamlog.group_id_seq AS pg_catalog.int4;
+REVOKE ALL ON SEQUENCE streamlog.group_id_seq FROM PUBLIC;
+
+CREATE TABLE streamlog.consumer_group (
+	group_id pg_catalog.int4 PRIMARY KEY,
+	name pg_catalog.text COLLATE "C" NOT NULL UNIQUE,
+	owner pg_catalog.name NOT NULL,
+	created pg_catalog.timestamptz NOT NULL,
+	last_used pg_catalog.timestamptz NOT NULL
+);
+REVOKE ALL ON TABLE streamlog.consumer_group FROM PUBLIC;
+COMMENT ON TABLE streamlog.consumer_group IS 'one row per consumer group; last_used is renewed once an hour while it has members';
+
+/*
+ * Written at each commit of a consumer, in place as far as possible (HOT).  The index
+ * is not unique: a unique one would look at every dead version at each insertion; the
+ * ownership lock keeps the rows apart.  Eight columns: a ninth would make each row,
+ * of which metadata is null as a rule, 8 bytes longer.
+ */
+CREATE TABLE streamlog.committed_offset (
+	next_offset pg_catalog.int8 NOT NULL,
+	group_id pg_catalog.int4 NOT NULL,
+	topic_id pg_catalog.int4 NOT NULL,
+	partition pg_catalog.int4 NOT NULL,
+	epoch pg_catalog.int4 NOT NULL,
+	topic_partitions pg_catalog.int4 NOT NULL,
+	member pg_catalog.text COLLATE "C" NOT NULL,
+	metadata pg_catalog.text
+) WITH (fillfactor = 85);
+REVOKE ALL ON TABLE streamlog.committed_offset FROM PUBLIC;
+COMMENT ON TABLE streamlog.committed_offset IS 'how far each group has got with each partition, and which member was handed it last';
+CREATE INDEX committed_offset_key ON streamlog.committed_offset (group_id, topic_id, partition);
+
 SELECT pg_catalog.pg_extension_config_dump('streamlog.topic_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('streamlog.topic', '');
 SELECT pg_catalog.pg_extension_config_dump('streamlog.partition', '');
 SELECT pg_catalog.pg_extension_config_dump('streamlog.segment', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.group_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.consumer_group', '');
+SELECT pg_catalog.pg_extension_config_dump('streamlog.committed_offset', '');
 
 /* Topics */
 

@@ -26,5 +26,21 @@
 #define ERRCODE_SL_UNKNOWN_PARTITION	MAKE_SQLSTATE('S','L','0','0','7')
 /* INVALID_REPLICATION_FACTOR */
 #define ERRCODE_SL_INVALID_REPLICATION_FACTOR	MAKE_SQLSTATE('S','L','0','0','8')
+/* UNKNOWN_MEMBER_ID: a commit by who is no member and was handed nothing */
+#define ERRCODE_SL_UNKNOWN_MEMBER		MAKE_SQLSTATE('S','L','0','0','9')
+/* FENCED_INSTANCE_ID: another run has taken over the instance_id */
+#define ERRCODE_SL_FENCED_INSTANCE		MAKE_SQLSTATE('S','L','0','1','0')
+/* ILLEGAL_GENERATION: the partition has been given to another member since */
+#define ERRCODE_SL_STALE_EPOCH			MAKE_SQLSTATE('S','L','0','1','1')
+/* INVALID_GROUP_ID */
+#define ERRCODE_SL_INVALID_GROUP		MAKE_SQLSTATE('S','L','0','1','2')
+/* GROUP_ID_NOT_FOUND */
+#define ERRCODE_SL_UNKNOWN_GROUP		MAKE_SQLSTATE('S','L','0','1','3')
+/* NON_EMPTY_GROUP, GROUP_SUBSCRIBED_TO_TOPIC: refused while members are active */
+#define ERRCODE_SL_NON_EMPTY_GROUP		MAKE_SQLSTATE('S','L','0','1','4')
+/* INCONSISTENT_GROUP_PROTOCOL: other members use another assignor */
+#define ERRCODE_SL_INCONSISTENT_ASSIGNOR	MAKE_SQLSTATE('S','L','0','1','5')
+/* OFFSET_METADATA_TOO_LARGE */
+#define ERRCODE_SL_METADATA_TOO_LARGE	MAKE_SQLSTATE('S','L','0','1','6')
 
 #endif							/* SL_ERRORS_H */

@@ -1,0 +1,232 @@
+/*
+ * groups.h
+ *		What all backends share about consumer groups: who the members are, who
+ *		is to read which partition, and how far each has been handed records.
+ *
+ * None of this is transactional, and none of it survives the server.
+ */
+#ifndef SL_GROUPS_H
+#define SL_GROUPS_H
+
+#include "datatype/timestamp.h"
+#include "storage/itemptr.h"
+
+/* The longest name of a member and of an instance, in bytes */
+#define SL_MAX_MEMBER_NAME	127
+
+typedef struct SlGroupKey
+{
+	Oid			database;
+	Oid			relation;		/* streamlog.committed_offset */
+	int32		group_id;
+} SlGroupKey;
+
+typedef enum SlAssignorKind
+{
+	SL_ASSIGNOR_ANY = -1,		/* whichever the group has */
+	SL_ASSIGNOR_STICKY,
+	SL_ASSIGNOR_RANGE,
+	SL_ASSIGNOR_ROUNDROBIN
+} SlAssignorKind;
+
+/*
+ * The partitions of some topics, and the members that want them, for an assignor.
+ * Topics are in the order of their names, members in the assignors' order (those with
+ * an instance_id first, by it, then by name; bytewise).
+ */
+typedef struct SlAssignment
+{
+	int			nmembers;
+	int			ntopics;
+	int			npartitions;	/* of all topics */
+	const int  *first;			/* per topic: index of its partition 0; the
+								 * last of ntopics + 1 is npartitions */
+	const bool *subscribed;		/* [topic * nmembers + member] */
+	const int  *owner;			/* per partition: the member that has it now,
+								 * or -1 */
+	const bool *left_out;		/* per partition: to be given to nobody; sticky
+								 * alone looks at this */
+	int		   *result;			/* per partition: a member, or -1 */
+	int		   *scratch;		/* room for 2 * nmembers + npartitions */
+} SlAssignment;
+
+/* Fill result; called under a lock: takes no memory and cannot raise. */
+typedef void (*SlAssign) (SlAssignorKind kind, SlAssignment *assignment);
+
+/* A topic that a call names */
+typedef struct SlNamedTopic
+{
+	int32		topic_id;
+	const char *name;
+	int32		partitions;
+
+	/*
+	 * Per partition a hash (sl_groups_member_hash) of the member_id that the
+	 * offset row names, or 0 where it names none or a session.  NULL: the rows
+	 * have not been read; only wanted if declare() asks for them.
+	 */
+	uint64	   *last_members;
+} SlNamedTopic;
+
+/* A partition that the caller is to read */
+typedef struct SlAssigned
+{
+	int			topic;			/* index of the named topic */
+	int32		partition;
+	uint64		generation;		/* of its assignment; never used twice */
+} SlAssigned;
+
+typedef enum SlDeclareResult
+{
+	SL_DECLARED,
+	SL_DECLARE_READ_ROWS,		/* last_members of all named topics are wanted;
+								 * nothing has been done */
+	SL_DECLARE_FENCED,			/* another run has taken over instance_id */
+	SL_DECLARE_ASSIGNOR			/* other members use the assignor in .assignor */
+} SlDeclareResult;
+
+/* What a member says of itself at each call */
+typedef struct SlDeclaration
+{
+	SlGroupKey	key;
+	const char *member;
+	const char *instance;		/* or NULL */
+	bool		is_session;		/* the member is this session, and ends with it */
+	bool		lets_go;		/* partitions that are to move may, at this call */
+	bool		waits;			/* set this backend's latch when the member's
+								 * assignment changes, until wait_end() */
+	int64		max_poll_interval;	/* ms */
+	SlAssignorKind assignor;	/* out: that of the group */
+	SlNamedTopic *topics;
+	int			ntopics;
+
+	/*
+	 * Does the caller have records of a partition that are not confirmed, or
+	 * has its transaction to do with it?  Called under the lock.
+	 */
+	bool		(*holds) (void *arg, int32 topic_id, int32 partition);
+	void	   *arg;
+
+	/* out */
+	SlAssigned *assigned;		/* palloc'd; by topic and partition */
+	int			nassigned;
+	bool		joined;			/* was no member before this call */
+	bool		full;			/* a topic is left out for want of memory */
+	bool		settling;		/* some are not given out yet, in the first
+								 * seconds of the group: look again soon */
+} SlDeclaration;
+
+/* A partition of a group, as offsets.c wants to know it */
+typedef struct SlGroupPosition
+{
+	ItemPointerData row;		/* where its offset row is; invalid if unknown */
+	bool		has_position;	/* of the member that was asked for */
+	int32		epoch;			/* that it was handed records under */
+	int64		position;
+} SlGroupPosition;
+
+/* What a committed transaction has done to a partition */
+typedef struct SlGroupChange
+{
+	int32		topic_id;
+	int32		partition;
+	ItemPointerData row;		/* invalid: as before */
+	bool		reset;			/* its reader is to forget what it remembers */
+	bool		moved;			/* the next two count */
+	bool		is_confirmed;	/* the position is what the row says: remove it */
+	const char *member;
+	int32		epoch;
+	int64		position;
+} SlGroupChange;
+
+extern void sl_groups_define_gucs(void);
+extern Size sl_groups_shmem_size(void);
+extern void sl_groups_shmem_init(void);
+
+/* The assignors, given at start by the floor that has them. */
+extern void sl_groups_set_assign(SlAssign assign);
+
+extern uint64 sl_groups_member_hash(const char *member);
+
+/*
+ * Be a member of a group with these topics, let go of what is to move, take what is
+ * free, and find out what to read.  Raises for want of memory of the backend only.
+ * Also puts out members of the group whose time is up.
+ */
+extern SlDeclareResult sl_group_declare(SlDeclaration *declaration);
+
+/* This backend no longer waits; may be called at any time, never raises. */
+extern void sl_group_wait_end(void);
+
+/*
+ * Read a partition's state; all zero if the group or the partition is not there.
+ * The caller holds the partition's ownership lock.  Does not raise after a
+ * declare() in this backend, nor do the next two.
+ */
+extern void sl_group_position(const SlGroupKey *key, int32 topic_id,
+							  int32 partition, const char *member,
+							  SlGroupPosition *position);
+
+/* Remove the position of a member if it was handed records under this epoch. */
+extern void sl_group_forget_position(const SlGroupKey *key, int32 topic_id,
+									 int32 partition, const char *member,
+									 int32 epoch);
+
+/*
+ * At COMMIT, the ownership lock still being held: never raises.  A position is
+ * kept only for who still is a member, and not fenced.
+ */
+extern void sl_group_commit(const SlGroupKey *key, const SlGroupChange *change);
+
+/*
+ * Leaving.  leave() is false if there was no such member; leave_all() is for this
+ * session's memberships, at DISCARD ALL.  The end of a process leaves by itself, but
+ * a session with an instance_id keeps its partitions for max_poll_interval.
+ */
+extern bool sl_group_leave(const SlGroupKey *key, const char *member);
+extern void sl_group_leave_all(void);
+
+/*
+ * When this backend last called, of any group, and its max_poll_interval (ms) then;
+ * for another backend by its number in ProcGlobal.
+ */
+extern void sl_groups_note_call(int64 max_poll_interval);
+extern bool sl_groups_call_is_overdue(int pgprocno);
+
+/* The worker's: put out members of all groups of a database whose time is up. */
+extern void sl_groups_expire(Oid database, Oid relation);
+
+/*
+ * Groups that had a member since the last call of this: their ids, palloc'd.  Entries
+ * without a member are freed once they have been told here.
+ */
+extern int32 *sl_groups_collect_used(Oid database, Oid relation, int *n);
+
+/* For the views; all in palloc'd memory */
+typedef struct SlMemberAssignment
+{
+	int32		topic_id;
+	int32		partition;
+	bool		is_reader;		/* reads it */
+	bool		is_target;		/* is to read it */
+} SlMemberAssignment;
+
+typedef struct SlMemberInfo
+{
+	int32		group_id;
+	SlAssignorKind assignor;
+	char		member[SL_MAX_MEMBER_NAME + 1];
+	char		instance[SL_MAX_MEMBER_NAME + 1];	/* or "" */
+	bool		is_session;
+	bool		is_fenced;
+	int			pid;			/* of the backend that called last; 0: ended */
+	TimestampTz last_call;
+	SlMemberAssignment *assignments;
+	int			nassignments;
+} SlMemberInfo;
+
+/* group_id 0: of all groups */
+extern SlMemberInfo *sl_groups_list_members(Oid database, Oid relation,
+											int32 group_id, int *n);
+
+#endif							/* SL_GROUPS_H */
