@@ -443,6 +443,159 @@ AS 'MODULE_PATHNAME', 'streamlog_end_offset';
 COMMENT ON FUNCTION streamlog.end_offset(pg_catalog.text, pg_catalog.int4)
 IS 'one more than the last offset that can be read';
 
+/* Consume */
+
+CREATE FUNCTION streamlog.consume(
+	topics pg_catalog.text DEFAULT NULL,
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_records pg_catalog.int4 DEFAULT 500,
+	max_wait pg_catalog.interval DEFAULT '0',
+	max_bytes pg_catalog.int4 DEFAULT 1048576,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	assignor pg_catalog.text DEFAULT NULL,
+	auto_offset_reset pg_catalog.text DEFAULT NULL,
+	max_poll_interval pg_catalog.interval DEFAULT NULL)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
+AS 'MODULE_PATHNAME', 'streamlog_consume';
+
+CREATE FUNCTION streamlog.consume(
+	topics pg_catalog.text[],
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_records pg_catalog.int4 DEFAULT 500,
+	max_wait pg_catalog.interval DEFAULT '0',
+	max_bytes pg_catalog.int4 DEFAULT 1048576,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	assignor pg_catalog.text DEFAULT NULL,
+	auto_offset_reset pg_catalog.text DEFAULT NULL,
+	max_poll_interval pg_catalog.interval DEFAULT NULL)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
+AS 'MODULE_PATHNAME', 'streamlog_consume_list';
+
+CREATE FUNCTION streamlog.poll(
+	topics pg_catalog.text DEFAULT NULL,
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_records pg_catalog.int4 DEFAULT 500,
+	max_wait pg_catalog.interval DEFAULT '0',
+	max_bytes pg_catalog.int4 DEFAULT 1048576,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	assignor pg_catalog.text DEFAULT NULL,
+	auto_offset_reset pg_catalog.text DEFAULT NULL,
+	max_poll_interval pg_catalog.interval DEFAULT NULL)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
+AS 'MODULE_PATHNAME', 'streamlog_poll';
+
+CREATE FUNCTION streamlog.poll(
+	topics pg_catalog.text[],
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_records pg_catalog.int4 DEFAULT 500,
+	max_wait pg_catalog.interval DEFAULT '0',
+	max_bytes pg_catalog.int4 DEFAULT 1048576,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	assignor pg_catalog.text DEFAULT NULL,
+	auto_offset_reset pg_catalog.text DEFAULT NULL,
+	max_poll_interval pg_catalog.interval DEFAULT NULL)
+RETURNS SETOF streamlog.log_record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 500
+AS 'MODULE_PATHNAME', 'streamlog_poll_list';
+
+COMMENT ON FUNCTION streamlog.consume(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.interval, pg_catalog.int4, pg_catalog.text, pg_catalog.int4[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.interval)
+IS 'the next records for this session, or for its share of a consumer group; their offsets are committed with the transaction, or by the next consume()';
+COMMENT ON FUNCTION streamlog.consume(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval, pg_catalog.int4, pg_catalog.text, pg_catalog.int4[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.interval)
+IS 'the next records for this session, or for its share of a consumer group; their offsets are committed with the transaction, or by the next consume()';
+COMMENT ON FUNCTION streamlog.poll(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.interval, pg_catalog.int4, pg_catalog.text, pg_catalog.int4[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.interval)
+IS 'the next records for the caller''s share of a consumer group; only commit_offsets() commits their offsets';
+COMMENT ON FUNCTION streamlog.poll(pg_catalog.text[], pg_catalog.text, pg_catalog.int4, pg_catalog.interval, pg_catalog.int4, pg_catalog.text, pg_catalog.int4[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.interval)
+IS 'the next records for the caller''s share of a consumer group; only commit_offsets() commits their offsets';
+
+CREATE FUNCTION streamlog.commit_offsets(
+	topics pg_catalog.text DEFAULT NULL,
+	consumer_group pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	next_offsets pg_catalog.int8[] DEFAULT NULL,
+	metadata pg_catalog.text DEFAULT NULL,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	OUT topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT next_offset pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_commit_offsets';
+COMMENT ON FUNCTION streamlog.commit_offsets(pg_catalog.text, pg_catalog.text, pg_catalog.int4[], pg_catalog.int8[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text)
+IS 'commit the offsets of all that this session was handed, or given ones, with this transaction';
+
+CREATE FUNCTION streamlog.commit_offsets(
+	topics pg_catalog.text[],
+	consumer_group pg_catalog.text DEFAULT NULL,
+	partitions pg_catalog.int4[] DEFAULT NULL,
+	next_offsets pg_catalog.int8[] DEFAULT NULL,
+	metadata pg_catalog.text DEFAULT NULL,
+	topic_pattern pg_catalog.text DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	OUT topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT next_offset pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_commit_offsets_list';
+COMMENT ON FUNCTION streamlog.commit_offsets(pg_catalog.text[], pg_catalog.text, pg_catalog.int4[], pg_catalog.int8[], pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text)
+IS 'commit the offsets of all that this session was handed, or given ones, with this transaction';
+
+CREATE FUNCTION streamlog.seek(
+	topic pg_catalog.text,
+	consumer_group pg_catalog.text DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	to_offset pg_catalog.int8 DEFAULT NULL,
+	to_time pg_catalog.timestamptz DEFAULT NULL,
+	to_position pg_catalog.text DEFAULT NULL,
+	member_id pg_catalog.text DEFAULT NULL,
+	instance_id pg_catalog.text DEFAULT NULL,
+	OUT topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT next_offset pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_seek';
+COMMENT ON FUNCTION streamlog.seek(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.text, pg_catalog.text)
+IS 'go on reading elsewhere, in a partition or in all that are assigned to the caller';
+
+CREATE FUNCTION streamlog.next_offset(
+	topic pg_catalog.text,
+	consumer_group pg_catalog.text,
+	partition pg_catalog.int4,
+	member_id pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_next_offset';
+COMMENT ON FUNCTION streamlog.next_offset(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.text)
+IS 'the offset that the caller''s next consume() or poll() begins with; null if that is not decided yet; a null consumer_group is this session by itself';
+
+CREATE FUNCTION streamlog.leave(
+	consumer_group pg_catalog.text,
+	member_id pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_leave';
+COMMENT ON FUNCTION streamlog.leave(pg_catalog.text, pg_catalog.text)
+IS 'leave a consumer group at once, committing nothing; false if the caller was no member';
+
 /* Text */
 
 CREATE FUNCTION streamlog.as_text(bytes pg_catalog.bytea)

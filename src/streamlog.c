@@ -7,8 +7,9 @@
  *
  *		base		differences between majors, SQLSTATEs, test stop points
  *		shmem		what backends share: where each partition ends, who runs
- *		catalog		our tables: topics, partitions, segments
+ *		catalog		our tables: topics, partitions, segments, groups
  *		log			producing and reading records
+ *		group		consumer groups: who reads what, committed offsets
  *		worker		the launcher, and a worker for each database
  *		sql			the SQL functions
  */
@@ -19,10 +20,14 @@
 #include "utils/guc.h"
 
 #include "base/waitpoint.h"
+#include "catalog/group_row.h"
 #include "catalog/topic.h"
+#include "group/assignor.h"
+#include "group/consume.h"
 #include "log/fetch.h"
 #include "log/transaction.h"
 #include "shmem/parts.h"
+#include "sql/client.h"
 #include "sql/executor.h"
 #include "sql/utility.h"
 #include "worker/launcher.h"
@@ -43,12 +48,19 @@ _PG_init(void)
 	sl_parts_init();
 	sl_transaction_define_gucs();
 	sl_fetch_define_gucs();
+	sl_consume_define_gucs();
 	sl_waitpoint_define_gucs();
 	MarkGUCPrefixReserved("streamlog");
 
 	sl_topic_init();
+	sl_group_row_init();
+	sl_groups_set_assign(sl_assign);
+
+	/* offsets are written before records are appended: the last one is called first */
 	sl_transaction_init();
+	sl_offsets_init();
 	sl_executor_init();
+	sl_client_init();
 	sl_utility_init();
 	sl_launcher_register();
 }

@@ -13,6 +13,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -132,6 +133,36 @@ sl_topic_list_owned(const char *owner)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return relations;
+}
+
+List *
+sl_topic_list_readable(void)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *names = NIL;
+
+	ScanKeyInit(&key, Anum_topic_dropped, BTEqualStrategyNumber, F_BOOLEQ,
+				BoolGetDatum(false));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		bool		isnull;
+		bool		is_missing = false;
+		Oid			relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
+
+		if (pg_class_aclcheck_ext(relation, GetUserId(), ACL_SELECT,
+								  &is_missing) == ACLCHECK_OK &&
+			sl_topic_is_local(DatumGetInt32(heap_getattr(tuple, Anum_topic_id, desc, &isnull))))
+			names = lappend(names,
+							TextDatumGetCString(heap_getattr(tuple, Anum_topic_name, desc, &isnull)));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return names;
 }
 
 bool

@@ -46,6 +46,9 @@ extern bool sl_topic_table(const char *name, int32 *topic_id, Oid *relation);
 /* The tables of the topics whose row names this owner (NULL: of all). */
 extern List *sl_topic_list_owned(const char *owner);
 
+/* The names of the topics that are ready for use and that the current user may read. */
+extern List *sl_topic_list_readable(void);
+
 /*
  * Is the topic ready for use?  Not so if it came from a dump and finish_restore()
  * has not found it in order.

@@ -14,9 +14,11 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
 
+#include "group/offsets.h"
 #include "sql/executor.h"
 #include "sql/guard.h"
 
@@ -25,27 +27,62 @@ static ExecutorFinish_hook_type prev_executor_finish = NULL;
 static ExecutorCheckPerms_hook_type prev_check_perms = NULL;
 
 static SlExecution *innermost = NULL;
+static SlExecution *outermost = NULL;
+
+/* A statement of the client has changed data in the current transaction */
+static bool has_modified = false;
 
 static void
-begin(SlExecution *execution, QueryDesc *query, bool is_copy)
+begin(SlExecution *execution)
 {
-	execution->query = query;
-	execution->is_copy = is_copy;
 	execution->produced = 0;
 	execution->outer = innermost;
+	if (innermost == NULL)
+		outermost = execution;
 	innermost = execution;
 }
 
 void
 sl_executor_begin_copy(SlExecution *copy)
 {
-	begin(copy, NULL, true);
+	memset(copy, 0, sizeof(SlExecution));
+	copy->is_copy = true;
+	copy->modifies = true;
+	if (innermost == NULL)
+		sl_offsets_begin_statement();
+	begin(copy);
 }
 
 void
 sl_executor_end(SlExecution *execution)
 {
 	innermost = execution->outer;
+	if (innermost == NULL)
+		outermost = NULL;
+}
+
+void
+sl_executor_note_done(const SlExecution *execution)
+{
+	if (!execution->modifies)
+		return;
+	if (!execution->is_spi && execution->outer == NULL)
+		has_modified = true;
+	sl_offsets_note_write();
+}
+
+static void
+begin_query(SlExecution *execution, QueryDesc *query)
+{
+	/* a portal's is not known before it runs */
+	CommandDest dest = query->dest ? query->dest->mydest : DestNone;
+
+	execution->is_copy = false;
+	execution->is_spi = dest == DestSPI;
+	execution->modifies = query->operation != CMD_SELECT ||
+		query->plannedstmt->hasModifyingCTE ||
+		dest == DestIntoRel || dest == DestTransientRel;
+	begin(execution);
 }
 
 static void
@@ -54,7 +91,10 @@ executor_run(QueryDesc *query, ScanDirection direction, uint64 count,
 {
 	SlExecution execution;
 
-	begin(&execution, query, false);
+	execution.query = query;
+	if (innermost == NULL && (!query->dest || query->dest->mydest != DestSPI))
+		sl_offsets_begin_statement();
+	begin_query(&execution, query);
 	PG_TRY();
 	{
 		if (prev_executor_run)
@@ -67,6 +107,7 @@ executor_run(QueryDesc *query, ScanDirection direction, uint64 count,
 		sl_executor_end(&execution);
 	}
 	PG_END_TRY();
+	sl_executor_note_done(&execution);
 	query->estate->es_processed += execution.produced;
 }
 
@@ -76,7 +117,8 @@ executor_finish(QueryDesc *query)
 	SlExecution execution;
 
 	/* triggers run here: whatever they call is theirs */
-	begin(&execution, NULL, false);
+	execution.query = NULL;
+	begin_query(&execution, query);
 	PG_TRY();
 	{
 		if (prev_executor_finish)
@@ -100,15 +142,41 @@ check_perms(List *range_table, bool raise)
 	return true;
 }
 
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		has_modified = false;
+}
+
 void
 sl_executor_init(void)
 {
+	RegisterXactCallback(xact_callback, NULL);
 	prev_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = executor_run;
 	prev_executor_finish = ExecutorFinish_hook;
 	ExecutorFinish_hook = executor_finish;
 	prev_check_perms = ExecutorCheckPerms_hook;
 	ExecutorCheckPerms_hook = check_perms;
+}
+
+const SlExecution *
+sl_executor_outermost(void)
+{
+	return outermost;
+}
+
+bool
+sl_executor_is_outermost(void)
+{
+	return innermost == outermost;
+}
+
+bool
+sl_executor_has_modified(void)
+{
+	return has_modified;
 }
 
 PlannedStmt *

@@ -13,6 +13,8 @@ typedef struct SlExecution
 {
 	QueryDesc  *query;			/* NULL: nothing that could be the client's */
 	bool		is_copy;
+	bool		is_spi;			/* its result goes to a function */
+	bool		modifies;		/* it changes data, and not only in functions */
 	uint64		produced;		/* rows that became records */
 	struct SlExecution *outer;
 } SlExecution;
@@ -25,6 +27,17 @@ extern void sl_executor_init(void);
  */
 extern void sl_executor_begin_copy(SlExecution *copy);
 extern void sl_executor_end(SlExecution *execution);
+
+/* It has come to its end without an error. */
+extern void sl_executor_note_done(const SlExecution *execution);
+
+/*
+ * The outermost on the stack, or NULL; is it the innermost too; and has one that was not
+ * SPI's changed data in this transaction?
+ */
+extern const SlExecution *sl_executor_outermost(void);
+extern bool sl_executor_is_outermost(void);
+extern bool sl_executor_has_modified(void);
 
 /*
  * The plan of the client's statement, if that is a query whose result is on its

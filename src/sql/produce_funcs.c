@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "log/partitioner.h"
+#include "group/offsets.h"
 #include "log/produce.h"
 #include "log/transaction.h"
 #include "sql/convert.h"
@@ -142,6 +143,7 @@ streamlog_produce(PG_FUNCTION_ARGS)
 		args.value = sl_convert(&site->value, PG_GETARG_DATUM(2));
 	args.ordinal = direct ? 1 : 0;
 	sl_produce(topic, &args);
+	sl_offsets_note_write();
 
 	if (!direct)
 		PG_RETURN_NULL();
@@ -263,6 +265,7 @@ streamlog_produce_batch(PG_FUNCTION_ARGS)
 		args.ordinal = direct ? i + 1 : 0;
 		sl_produce(topic, &args);
 	}
+	sl_offsets_note_write();
 
 	if (!direct)
 		return (Datum) 0;

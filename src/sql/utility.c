@@ -13,6 +13,8 @@
  * transaction has ended, whichever way.  Only a session that could carry the
  * command out does that; else anybody could stop the worker of any database.
  *
+ * DISCARD ALL leaves all consumer groups.  What the client's statement is: client.c.
+ *
  * DDL on what belongs to a topic is refused: see guard.c.
  *
  * GRANT, REVOKE, DROP OWNED, REASSIGN OWNED, ALTER ROLE .. RENAME: role_commands.c.
@@ -39,8 +41,10 @@
 
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
+#include "group/consume.h"
 #include "shmem/partition.h"
 #include "shmem/workers.h"
+#include "sql/client.h"
 #include "sql/executor.h"
 #include "sql/guard.h"
 #include "sql/role_commands.h"
@@ -273,8 +277,35 @@ run_copy(SlUtility *u, CopyStmt *copy)
 		sl_executor_end(&execution);
 	}
 	PG_END_TRY();
+	sl_executor_note_done(&execution);
 	if (u->qc && u->qc->commandTag == CMDTAG_COPY)
 		u->qc->nprocessed += execution.produced;
+}
+
+/* DO, CALL and EXPLAIN: see client.c. */
+static void
+run_client_command(SlUtility *u)
+{
+	NodeTag		outer = sl_client_begin_command(u->pstmt->utilityStmt);
+
+	PG_TRY();
+	{
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		sl_client_end_command(outer);
+	}
+	PG_END_TRY();
+}
+
+static void
+run_transaction_command(SlUtility *u, TransactionStmt *statement)
+{
+	bool		was_aborted = IsAbortedTransactionBlockState();
+
+	run(u);
+	sl_client_transaction_command(statement, was_aborted);
 }
 
 static void
@@ -297,6 +328,19 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	sl_guard_check_command(statement);
 	switch (nodeTag(statement))
 	{
+		case T_DoStmt:
+		case T_CallStmt:
+		case T_ExplainStmt:
+			run_client_command(&u);
+			break;
+		case T_TransactionStmt:
+			run_transaction_command(&u, (TransactionStmt *) statement);
+			break;
+		case T_DiscardStmt:
+			run(&u);
+			if (((DiscardStmt *) statement)->target == DISCARD_ALL)
+				sl_leave_all();
+			break;
 		case T_AlterTableStmt:
 			if (!sl_guard_enable_always(statement))
 				run_in_file_order(&u);

@@ -1,0 +1,50 @@
+/*
+ * member.h
+ *		What the calls of a consumer have in common.
+ */
+#ifndef SL_MEMBER_H
+#define SL_MEMBER_H
+
+#include "group/consume.h"
+
+/* A partition that a call is to read */
+typedef struct SlReading
+{
+	SlTopic    *topic;
+	SlOffset   *offset;
+	uint64		generation;
+	int64		want;			/* nothing to read up to here; -1: not known */
+} SlReading;
+
+typedef struct SlReadings
+{
+	SlReading  *items;			/* palloc'd; by topic and partition */
+	int			n;
+	bool		joined;			/* was no member before */
+	bool		full;			/* some are missing for want of shared memory */
+	bool		settling;		/* some are not given out yet: look again soon */
+} SlReadings;
+
+/*
+ * Declare the caller to its group, and say what it is to read.  lets_go: partitions
+ * that are to move may; waits: the latch is set when that changes.  Raises for a fenced
+ * instance, and for an assignor that others do not use.
+ */
+extern void sl_member_declare(SlMembership *membership, bool lets_go,
+							  bool waits, SlReadings *readings);
+
+/* Was the partition asked for? */
+extern bool sl_member_wants(const SlMembership *membership, int32 topic_id,
+							int32 partition);
+
+/*
+ * Decide where a partition starts whose row is missing or out of range; the caller owns
+ * it.  Returns the bounds of what can be read.
+ */
+extern void sl_member_settle(SlTopic *topic, SlOffset *offset,
+							 SlResetPolicy policy, SlPartitionState *state);
+
+/* For a session that has the partition locked, and whose time is up: end it. */
+extern void sl_member_end_overdue_holder(const SlOffsetKey *key);
+
+#endif							/* SL_MEMBER_H */

@@ -1,0 +1,592 @@
+/*
+ * offsets.c
+ *		What the current session and its transaction have to do with partitions
+ *		of consumer groups.
+ *
+ * A partition of a group has an owner: the transaction that holds its lock (see
+ * offset_row.h), to its end.  It alone reads the row of the committed offset and may
+ * change it, and what it reads stays true.  Two names stand in the row: the member that
+ * was handed records last, and an epoch that is raised whenever that is another
+ * member, or the offset is reset.  Who commits must be the one, under the other.
+ *
+ * What is next to hand out, the position, is the row's next_offset, unless shared
+ * memory has one for exactly this member and epoch: the end of the last hand-out, which
+ * is not confirmed yet, or where a seek went.
+ *
+ * The path of a hand-out through its transaction:
+ *
+ *	1.	own: lock, then the row by a fresh snapshot, then the position.  In another
+ *		order the row could be an old one.
+ *	2.	the stake, which is private, says what the transaction intends: the offset to
+ *		commit, the position, the batch that the session has in hand.  Each nesting
+ *		level that changes it has its own, so a rollback to a savepoint takes it back,
+ *		together with the lock, if that was taken there.
+ *	3.	PRE_COMMIT: the row is written, once, before any record is appended.
+ *	4.	COMMIT, while the lock is still held: the position is published, or removed if
+ *		it is what the row says; the batch becomes the session's.
+ *	ABORT: all of it is forgotten.  Nothing was visible to anybody.
+ *
+ * A takeover, a crash, a reset therefore need no rule of their own: a position or a
+ * batch of another member or epoch counts for nothing.
+ *
+ * Who is handed records in a function under a plain SELECT may be handing them on to
+ * the client, or working on them: what the client's statement does after that tells.
+ * Its later writes mark the stakes, at their nesting level, and PRE_COMMIT commits the
+ * offsets of those that are marked.  A hand-out after the last write takes the mark
+ * away: in doubt a duplicate, never a loss.
+ *
+ * Nothing here is shared, but for what groups.h says; a partition without a group has
+ * neither lock nor row, only a position.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "base/waitpoint.h"
+#include "group/offsets.h"
+
+static HTAB *offsets = NULL;
+static dlist_head all_offsets = DLIST_STATIC_INIT(all_offsets);
+
+/* The current transaction */
+static dlist_head tx_offsets = DLIST_STATIC_INIT(tx_offsets);
+static bool committing = false;
+static uint64 statement = 1;
+
+static char session_member[16] = "";
+
+const char *
+sl_offsets_session_member(void)
+{
+	static const char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+	uint8		random[13];
+
+	if (session_member[0] == '\0')
+	{
+		if (!pg_strong_random(random, sizeof(random)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate a random name")));
+		for (int i = 0; i < lengthof(random); i++)
+			session_member[i + 2] = digits[random[i] % 32];
+		session_member[0] = 's';
+		session_member[1] = '-';
+	}
+	return session_member;
+}
+
+SlOffset *
+sl_offsets_find(int32 group_id, int32 topic_id, int32 partition)
+{
+	SlOffsetKey key = {group_id, topic_id, partition};
+
+	return offsets ? hash_search(offsets, &key, HASH_FIND, NULL) : NULL;
+}
+
+SlOffset *
+sl_offsets_enter(const SlConsumer *consumer, int32 topic_id, int32 partition)
+{
+	SlOffsetKey key = {consumer->group.group_id, topic_id, partition};
+	SlOffset   *offset;
+	bool		found;
+
+	if (offsets == NULL)
+	{
+		HASHCTL		info;
+
+		info.keysize = sizeof(SlOffsetKey);
+		info.entrysize = sizeof(SlOffset);
+		info.hcxt = TopMemoryContext;
+		offsets = hash_create("streamlog offsets", 64, &info,
+							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	offset = hash_search(offsets, &key, HASH_ENTER, &found);
+	if (!found || offset->offsets != consumer->group.relation)
+	{
+		/* the extension has been made anew, and counts from the beginning */
+		if (found)
+			dlist_delete(&offset->node);
+		memset((char *) offset + sizeof(SlOffsetKey), 0,
+			   sizeof(SlOffset) - sizeof(SlOffsetKey));
+		offset->offsets = consumer->group.relation;
+		dlist_push_tail(&all_offsets, &offset->node);
+	}
+	return offset;
+}
+
+static int
+compare_offsets(const void *a, const void *b)
+{
+	const SlOffset *left = *(SlOffset *const *) a;
+	const SlOffset *right = *(SlOffset *const *) b;
+
+	if (left->key.group_id != right->key.group_id)
+		return left->key.group_id < right->key.group_id ? -1 : 1;
+	if (left->key.topic_id != right->key.topic_id)
+		return left->key.topic_id < right->key.topic_id ? -1 : 1;
+	if (left->key.partition != right->key.partition)
+		return left->key.partition < right->key.partition ? -1 : 1;
+	return 0;
+}
+
+SlOffset **
+sl_offsets_list(int32 group_id, int *n)
+{
+	dlist_iter	iter;
+	SlOffset  **list;
+	int			max = 0;
+
+	dlist_foreach(iter, &all_offsets)
+		max++;
+	list = palloc_array(SlOffset *, Max(max, 1));
+	*n = 0;
+	dlist_foreach(iter, &all_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, node, iter.cur);
+
+		if (offset->key.group_id == group_id || group_id < 0)
+			list[(*n)++] = offset;
+	}
+	qsort(list, *n, sizeof(SlOffset *), compare_offsets);
+	return list;
+}
+
+static SlStake *
+top_stake(const SlOffset *offset)
+{
+	return offset->nstakes > 0 ? &offset->stakes[offset->nstakes - 1] : NULL;
+}
+
+const SlBatch *
+sl_offset_batch(const SlOffset *offset)
+{
+	SlStake    *stake = top_stake(offset);
+
+	return stake ? &stake->batch : &offset->batch;
+}
+
+const SlSeen *
+sl_offset_seen(const SlOffset *offset)
+{
+	SlStake    *stake = top_stake(offset);
+
+	return stake ? &stake->seen : &offset->seen;
+}
+
+SlStake *
+sl_offset_owned(const SlOffset *offset)
+{
+	SlStake    *stake = top_stake(offset);
+
+	return stake && stake->owned ? stake : NULL;
+}
+
+SlStake *
+sl_offset_change(SlOffset *offset)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	SlStake    *stake = top_stake(offset);
+
+	if (stake && stake->level == level)
+		return stake;
+	if (offset->nstakes == offset->max_stakes)
+	{
+		int			max = Max(2, offset->max_stakes * 2);
+
+		offset->stakes = offset->stakes ?
+			repalloc_array(offset->stakes, SlStake, max) :
+			MemoryContextAlloc(TopMemoryContext, max * sizeof(SlStake));
+		offset->max_stakes = max;
+	}
+	stake = &offset->stakes[offset->nstakes];
+	if (offset->nstakes > 0)
+		*stake = stake[-1];
+	else
+	{
+		memset(stake, 0, sizeof(SlStake));
+		stake->batch = offset->batch;
+		stake->seen = offset->seen;
+		dlist_push_tail(&tx_offsets, &offset->tx_node);
+	}
+	stake->level = level;
+	offset->nstakes++;
+	return stake;
+}
+
+/* Take away the last stake.  Never raises. */
+static void
+pop_stake(SlOffset *offset)
+{
+	if (--offset->nstakes == 0)
+		dlist_delete(&offset->tx_node);
+}
+
+static void
+check_not_committing(void)
+{
+	if (committing)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot consume while the transaction's offsets are being committed")));
+}
+
+SlStake *
+sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
+{
+	SlStake    *stake = sl_offset_owned(offset);
+	SlGroupPosition known;
+	ItemPointerData nowhere;
+	SlOffsetRow row;
+
+	check_not_committing();
+	if (stake)
+		return sl_offset_change(offset);
+	if (offset->key.group_id == 0)
+	{
+		stake = sl_offset_change(offset);
+		stake->owned = true;
+		stake->position = offset->position;
+		stake->shared = offset->has_position;
+		return stake;
+	}
+
+	ItemPointerSetInvalid(&nowhere);
+	if (SL_MUTANT("read-first"))
+		(void) sl_offset_read(&offset->key, &nowhere, &row);
+	SL_WAITPOINT("own-before-lock");
+	if (!sl_offset_lock(&offset->key, wait))
+		return NULL;
+	SL_WAITPOINT("own-locked");
+	sl_group_position(&consumer->group, offset->key.topic_id,
+					  offset->key.partition, consumer->member, &known);
+	if (!SL_MUTANT("read-first"))
+		(void) sl_offset_read(&offset->key, &known.row, &row);
+
+	stake = sl_offset_change(offset);
+	stake->owned = true;
+	stake->row = row;
+	if (row.metadata)
+		stake->row.metadata = MemoryContextStrdup(TopTransactionContext,
+												  row.metadata);
+	stake->shared = known.has_position && row.exists &&
+		(known.epoch == row.epoch || SL_MUTANT("any-epoch")) &&
+		strcmp(row.member, consumer->member) == 0;
+	stake->position = stake->shared ? known.position : row.next_offset;
+	return stake;
+}
+
+void
+sl_offset_disown(SlOffset *offset)
+{
+	SlStake    *stake = top_stake(offset);
+
+	if (!stake || !stake->owned || stake->dirty || stake->moved ||
+		stake->reset || stake->statement != 0 || offset->nstakes > 1)
+		return;
+	stake->owned = false;
+	stake->shared = false;
+	if (offset->key.group_id != 0)
+		sl_offset_unlock(&offset->key);
+}
+
+void
+sl_offset_take_over(SlStake *stake, const SlConsumer *consumer)
+{
+	if (strcmp(stake->row.member, consumer->member) == 0)
+		return;
+	strlcpy(stake->row.member, consumer->member, sizeof(stake->row.member));
+	stake->row.epoch++;
+	stake->dirty = true;
+}
+
+void
+sl_offset_move(SlStake *stake, int64 next_offset)
+{
+	stake->row.next_offset = next_offset;
+	stake->dirty = true;
+	stake->moved = true;
+	if (!stake->shared)
+		stake->position = next_offset;
+}
+
+void
+sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
+				   int64 reached)
+{
+	SlStake    *stake = sl_offset_change(offset);
+
+	stake->position = reached;
+	stake->shared = true;
+	if (offset->key.group_id == 0)
+	{
+		stake->moved = true;
+		return;
+	}
+
+	sl_offset_take_over(stake, consumer);
+
+	/* where this transaction has handed out deferred, all stays deferred */
+	if (how == SL_WITH_TRANSACTION && consumer->is_session &&
+		stake->batch.kind == SL_BATCH_DEFERRED && stake->batch.is_new)
+		how = SL_DEFERRED;
+
+	if (how == SL_WITH_TRANSACTION)
+	{
+		stake->row.next_offset = reached;
+		stake->dirty = true;
+		stake->moved = stake->moved || consumer->is_session;
+		return;
+	}
+	stake->written = false;
+	stake->statement = how == SL_IN_FUNCTION ? statement : 0;
+	if (consumer->is_session)
+	{
+		stake->moved = true;
+		stake->batch.kind = how == SL_POLLED ? SL_BATCH_POLLED : SL_BATCH_DEFERRED;
+		stake->batch.is_new = true;
+		stake->batch.epoch = stake->row.epoch;
+		stake->batch.end = reached;
+	}
+	else
+		stake->must_write = how == SL_IN_FUNCTION;
+}
+
+void
+sl_offsets_begin_statement(void)
+{
+	statement++;
+}
+
+void
+sl_offsets_note_write(void)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+
+		if (top_stake(offset)->statement == statement)
+			sl_offset_change(offset)->written = true;
+	}
+}
+
+void
+sl_offsets_forget(int32 group_id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &all_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, node, iter.cur);
+
+		if (group_id != 0 && offset->key.group_id != group_id)
+			continue;
+		memset(&offset->batch, 0, sizeof(SlBatch));
+		memset(&offset->seen, 0, sizeof(SlSeen));
+		offset->has_position = offset->has_position && group_id != 0;
+		for (int i = 0; i < offset->nstakes; i++)
+		{
+			SlStake    *stake = &offset->stakes[i];
+
+			memset(&stake->batch, 0, sizeof(SlBatch));
+			memset(&stake->seen, 0, sizeof(SlSeen));
+			stake->statement = 0;
+			if (stake->owned)
+			{
+				stake->position = stake->row.next_offset;
+				stake->shared = false;
+			}
+		}
+	}
+	if (group_id == 0)
+		session_member[0] = '\0';
+}
+
+/* What a function was handed becomes the transaction's, if it was worked on. */
+static void
+decide_hand_out(SlStake *stake)
+{
+	if (stake->written)
+	{
+		stake->row.next_offset = stake->position;
+		stake->dirty = true;
+		memset(&stake->batch, 0, sizeof(SlBatch));
+	}
+	else if (stake->must_write)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
+				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
+				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+}
+
+static void
+at_precommit(void)
+{
+	SlOffset  **list;
+	dlist_iter	iter;
+	int			n = 0;
+
+	if (dlist_is_empty(&tx_offsets))
+		return;
+	committing = true;
+	dlist_foreach(iter, &tx_offsets)
+		n++;
+	list = palloc_array(SlOffset *, n);
+	n = 0;
+	dlist_foreach(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+		SlStake    *stake = top_stake(offset);
+
+		if (!stake->owned || offset->key.group_id == 0)
+			continue;
+		if (stake->statement != 0)
+			decide_hand_out(stake);
+		if (stake->dirty)
+			list[n++] = offset;
+	}
+
+	/* in one order, so that the rows of a group come to lie side by side */
+	qsort(list, n, sizeof(SlOffset *), compare_offsets);
+	if (n > 0)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	for (int i = 0; i < n; i++)
+		sl_offset_write(&list[i]->key, &top_stake(list[i])->row);
+	if (n > 0)
+		PopActiveSnapshot();
+	pfree(list);
+}
+
+/* Publish what the transaction has done to a partition.  Never raises. */
+static void
+publish(SlOffset *offset, SlStake *stake)
+{
+	SlGroupKey	group = {MyDatabaseId, offset->offsets, offset->key.group_id};
+	SlGroupChange change = {
+		.topic_id = offset->key.topic_id,
+		.partition = offset->key.partition,
+		.reset = stake->reset,
+		.moved = stake->moved,
+		.is_confirmed = stake->position == stake->row.next_offset,
+		.member = stake->row.member,
+		.epoch = stake->row.epoch,
+		.position = stake->position
+	};
+
+	if (stake->dirty)
+		change.row = stake->row.tid;
+	else
+		ItemPointerSetInvalid(&change.row);
+	if (stake->dirty || stake->moved || stake->reset)
+		sl_group_commit(&group, &change);
+}
+
+/* The end of the transaction: nothing here may raise. */
+static void
+end_transaction(bool commit)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+		SlStake    *stake = top_stake(offset);
+
+		if (commit)
+		{
+			offset->batch = stake->batch;
+			offset->batch.is_new = false;
+			offset->seen = stake->seen;
+			offset->has_row = offset->has_row ||
+				(stake->owned && (stake->dirty || stake->row.exists));
+			if (offset->key.group_id != 0 && stake->owned)
+				publish(offset, stake);
+			else if (stake->moved)
+			{
+				offset->has_position = true;
+				offset->position = stake->position;
+			}
+		}
+		offset->nstakes = 0;
+		dlist_delete(&offset->tx_node);
+	}
+	committing = false;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			at_precommit();
+			break;
+		case XACT_EVENT_COMMIT:
+			if (!dlist_is_empty(&tx_offsets))
+				SL_WAITPOINT("commit-before-publish");
+			end_transaction(true);
+			sl_group_wait_end();
+			break;
+		case XACT_EVENT_ABORT:
+			end_transaction(false);
+			sl_group_wait_end();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (!dlist_is_empty(&tx_offsets))
+				ereport(ERROR,
+						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						 errmsg("cannot PREPARE a transaction that has consumed records or committed offsets"),
+						 errhint("Use COMMIT.")));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mySubid,
+				 SubTransactionId parentSubid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	dlist_mutable_iter iter;
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		sl_group_wait_end();
+	if (event != SUBXACT_EVENT_ABORT_SUB && event != SUBXACT_EVENT_COMMIT_SUB)
+		return;
+
+	dlist_foreach_modify(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+		SlStake    *stake = top_stake(offset);
+
+		if (stake->level < level)
+			continue;
+		if (event == SUBXACT_EVENT_ABORT_SUB)
+		{
+			if (!SL_MUTANT("keep-savepoint"))
+				pop_stake(offset);
+		}
+		else if (offset->nstakes > 1 && stake[-1].level == level - 1)
+		{
+			stake[-1] = *stake;
+			stake[-1].level = level - 1;
+			offset->nstakes--;
+		}
+		else
+			stake->level = level - 1;
+	}
+}
+
+void
+sl_offsets_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
