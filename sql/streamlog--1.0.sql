@@ -153,6 +153,19 @@ REVOKE ALL ON TABLE streamlog.consumer_group FROM PUBLIC;
 COMMENT ON TABLE streamlog.consumer_group IS 'one row per consumer group; last_used is renewed once an hour while it has members';
 
 /*
+ * Who owns which group.  owner in consumer_group is for a dump, to be restored where
+ * roles have other OIDs; here it is a role and not a name, so that who is given the
+ * name of a role that is gone does not own its groups.  Not marked to be dumped: a group
+ * without a row came from a dump, see local_topic.
+ */
+CREATE TABLE streamlog.local_group (
+	group_id pg_catalog.int4 PRIMARY KEY,
+	owner pg_catalog.oid NOT NULL
+);
+REVOKE ALL ON TABLE streamlog.local_group FROM PUBLIC;
+COMMENT ON TABLE streamlog.local_group IS 'the owner of each group that was made here, or taken into use by finish_restore()';
+
+/*
  * Written at each commit of a consumer, in place as far as possible (HOT).  The index
  * is not unique: a unique one would look at every dead version at each insertion; the
  * ownership lock keeps the rows apart.  Eight columns: a ninth would make each row,

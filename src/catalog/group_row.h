@@ -5,6 +5,7 @@
 #ifndef SL_GROUP_ROW_H
 #define SL_GROUP_ROW_H
 
+#include "nodes/pg_list.h"
 #include "storage/lock.h"
 
 /* As long as a topic's may be */
@@ -13,10 +14,17 @@
 typedef struct SlConsumerGroup
 {
 	char		name[SL_MAX_GROUP_NAME + 1];	/* hash key */
-	bool		valid;
 	int32		group_id;
 	Oid			offsets;		/* streamlog.committed_offset */
-	NameData	owner;
+	NameData	owner;			/* to show: see owner_id */
+	Oid			owner_id;		/* may be gone; InvalidOid if it is not known */
+	bool		is_local;		/* not: it came from a dump */
+
+	/* what it was read at, and found out of this transaction's lock, this user */
+	uint64		read_at;
+	LocalTransactionId locked_in;
+	Oid			allowed_user;
+	uint64		allowed_epoch;
 } SlConsumerGroup;
 
 extern void sl_group_row_init(void);
@@ -25,7 +33,7 @@ extern void sl_group_row_init(void);
  * Find a group, check that the current user may use it, and keep it from being
  * deleted until the end of the transaction.  Raises for a name that no group may
  * have, for a stranger, and during recovery.  NULL if there is no such group.  The
- * struct lives as long as the backend.
+ * struct lives as long as the backend; what it says is true while the lock is held.
  */
 extern SlConsumerGroup *sl_group_open(const char *name);
 
@@ -37,21 +45,38 @@ extern SlConsumerGroup *sl_group_open_or_create(const char *name);
 
 /*
  * The same to change or delete it: nobody else uses it until the end of the
- * transaction.  Waits for those who do.  Raises if there is none.
+ * (sub)transaction.  Waits for those who do.  Raises if there is none.  Of two
+ * transactions that use a group already, and both want this, one meets the deadlock
+ * detector.
  */
 extern SlConsumerGroup *sl_group_open_exclusive(const char *name);
 
 /* Raise SL_UNKNOWN_GROUP. */
 extern void sl_group_unknown(const char *name) pg_attribute_noreturn();
 
-/* The group was opened by the above, exclusively. */
+/*
+ * The group was opened by the above, exclusively.  set_owner() does not check who may
+ * give it to whom; delete() deletes its offsets, too.
+ */
 extern void sl_group_set_owner(SlConsumerGroup *group, Oid owner);
 extern void sl_group_delete(SlConsumerGroup *group);
 
-/* A role has another name. */
+/* A role has been given another name. */
 extern void sl_group_rename_owner(const char *before, const char *after);
 
-/* Does the current user see this group in views: owner's member or pg_monitor? */
+/* Give all groups of some roles (OIDs) to another. */
+extern void sl_group_reassign(List *roles, Oid after);
+
+/*
+ * Take the groups that came from a dump into use: each is owned by the role that has
+ * its owner's name now.  A NOTICE where there is none.
+ */
+extern void sl_group_finish_restore(void);
+
+/*
+ * Does the current user see this group in views: its owner's member or pg_monitor?
+ * The name is that of the role that local_group names; NULL if there is none.
+ */
 extern bool sl_group_visible(const char *owner);
 
 #endif							/* SL_GROUP_ROW_H */

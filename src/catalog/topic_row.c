@@ -22,6 +22,7 @@
 
 #include "base/errors.h"
 #include "catalog/catalog.h"
+#include "catalog/offset_row.h"
 #include "catalog/topic_row.h"
 
 void
@@ -306,6 +307,7 @@ sl_topic_delete(int32 topic_id)
 					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.partition WHERE topic_id = $1",
 					   lengthof(types), types, values);
+	sl_offset_delete_topic(topic_id);
 	sl_catalog_execute("DELETE FROM streamlog.local_topic WHERE topic_id = $1",
 					   lengthof(types), types, values);
 	sl_catalog_execute("DELETE FROM streamlog.topic WHERE topic_id = $1",

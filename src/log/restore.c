@@ -23,6 +23,8 @@
  * a topic's: the table may be that of somebody who could create one in schema topic
  * before the dump came.
  *
+ * Consumer groups, which are but rows, are taken into use as they are.
+ *
  * A topic that was being removed when it was dumped is entered unseen, so that
  * the worker removes it.
  *
@@ -43,6 +45,7 @@
 #include "utils/memutils.h"
 
 #include "base/waitpoint.h"
+#include "catalog/group_row.h"
 #include "catalog/takeover.h"
 #include "catalog/topic_row.h"
 #include "catalog/worklist.h"
@@ -182,6 +185,7 @@ sl_restore_finish(TupleDesc desc, Tuplestorestate *store)
 	SlTopicEntry *list;
 	int			n = sl_worklist_restored(&list);
 
+	sl_group_finish_restore();
 	for (int i = 0; i < n; i++)
 	{
 		int32		rewritten = 0;

@@ -16,6 +16,11 @@
  * For the same reason DROP OWNED leaves what the owners of topics have granted to
  * the role; that is taken from it, too.  A topic of the role itself stays, and has no
  * owner: the rights that make him one are revoked.  DROP ROLE is refused before that.
+ *
+ * A consumer group is given on by REASSIGN OWNED, too.  DROP OWNED leaves it alone: it
+ * is how far some readers have got, which is of use to whoever reads on in the role's
+ * place, and costs a few rows.  DROP ROLE asks nobody: the group then has no owner (see
+ * group_row.c) until alter_group() gives it one.
  */
 #include "postgres.h"
 
@@ -28,6 +33,7 @@
 #include "utils/lsyscache.h"
 
 #include "catalog/catalog.h"
+#include "catalog/group_row.h"
 #include "catalog/owner.h"
 #include "catalog/topic_row.h"
 #include "sql/role_commands.h"
@@ -43,8 +49,12 @@ sl_role_owned_topics(ReassignOwnedStmt *statement)
 void
 sl_role_reassign(ReassignOwnedStmt *statement, List *owned)
 {
+	Oid			after = get_rolespec_oid(statement->newrole, false);
+
 	if (owned != NIL)
-		sl_owner_reassign(owned, get_rolespec_oid(statement->newrole, false));
+		sl_owner_reassign(owned, after);
+	if (OidIsValid(sl_catalog_owner()))
+		sl_group_reassign(roleSpecsToIds(statement->roles), after);
 }
 
 void
