@@ -266,6 +266,7 @@ seek_one(SlMembership *membership, SlOffset *offset, int64 target,
 		stake->row.next_offset = target;
 		stake->dirty = true;
 	}
+	stake->used = true;
 	stake->position = target;
 	stake->shared = true;
 	stake->moved = consumer->is_session;

@@ -214,7 +214,8 @@ read_owned(SlProgress *progress, SlReading *reading)
 	SlConsumeCall *call = progress->call;
 	const SlConsumer *consumer = &call->membership->consumer;
 	SlOffset   *offset = reading->offset;
-	SlStake    *stake;
+	SlStake    *stake = sl_offset_owned(offset);
+	bool		was_dirty = stake->dirty;
 	SlPartitionState state;
 	int64		position;
 	int64		n = 0;
@@ -231,8 +232,8 @@ read_owned(SlProgress *progress, SlReading *reading)
 							call->desc, call->store, &n));
 
 	reading->want = position;
-	if (stake->dirty)
-		progress->has_work = true;
+	if (stake->dirty && !was_dirty)
+		progress->has_work = true;	/* a row is made */
 	if (n > 0)
 		sl_offset_hand_out(offset, consumer, call->how, position);
 	else if (!stake->row.exists && offset->key.group_id != 0)

@@ -284,8 +284,8 @@ sl_offset_disown(SlOffset *offset)
 {
 	SlStake    *stake = top_stake(offset);
 
-	if (!stake || !stake->owned || stake->dirty || stake->moved ||
-		stake->reset || stake->statement != 0 || offset->nstakes > 1)
+	if (!stake || !stake->owned || stake->used || stake->dirty ||
+		stake->moved || stake->reset || offset->nstakes > 1)
 		return;
 	stake->owned = false;
 	stake->shared = false;
@@ -319,6 +319,7 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 {
 	SlStake    *stake = sl_offset_change(offset);
 
+	stake->used = true;
 	stake->position = reached;
 	stake->shared = true;
 	if (offset->key.group_id == 0)

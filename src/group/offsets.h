@@ -70,6 +70,7 @@ typedef struct SlStake
 	bool		dirty;			/* the row is to be written */
 	bool		moved;			/* the position is to be published */
 	bool		shared;			/* the position is not just the row's */
+	bool		used;			/* something was handed out or moved */
 	bool		reset;			/* its reader must forget what it has seen */
 	bool		must_write;		/* to a member_id in a function: an ERROR at
 								 * PRE_COMMIT unless written */
