@@ -246,7 +246,7 @@ refuse(const SlConsumerGroup *group)
 			 !group->is_local ?
 			 errdetail("It was restored from a dump, and its owner has not been found yet.") :
 			 is_gone ?
-			 errdetail("Its owner, \"%s\", is gone.", NameStr(group->owner)) :
+			 errdetail("Its owner, role \"%s\", has been dropped.", NameStr(group->owner)) :
 			 errdetail("It belongs to role \"%s\".", NameStr(group->owner)),
 			 !group->is_local ?
 			 errhint("Run SELECT * FROM streamlog.finish_restore() as the owner of the extension.") :
@@ -361,20 +361,47 @@ sl_group_open(const char *name)
 	return group;
 }
 
+/* In the middle of a restore there may be rows that the sequence does not know of. */
+static bool
+is_id_in_use(int32 group_id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(group_id)};
+
+	return sl_catalog_fetch_id("SELECT pg_catalog.count(*) FROM (SELECT group_id FROM streamlog.consumer_group"
+							   " UNION ALL SELECT group_id FROM streamlog.committed_offset) u"
+							   " WHERE group_id = $1",
+							   lengthof(types), types, values) > 0;
+}
+
+static int32
+new_id(void)
+{
+	int32		group_id;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		group_id = (int32) sl_catalog_fetch_id("SELECT pg_catalog.nextval('streamlog.group_id_seq')",
+											   0, NULL, NULL);
+	} while (is_id_in_use(group_id));
+	return group_id;
+}
+
 static void
 insert(const char *name, Oid owner)
 {
-	Oid			types[] = {TEXTOID, TEXTOID, OIDOID};
-	Datum		values[] = {
-		CStringGetTextDatum(name),
-		CStringGetTextDatum(GetUserNameFromId(owner, false)),
-		ObjectIdGetDatum(owner)
-	};
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID, OIDOID};
+	Datum		values[4];
 
+	sl_owner_lock(owner, AccessShareLock);
+	values[0] = Int32GetDatum(new_id());
+	values[1] = CStringGetTextDatum(name);
+	values[2] = CStringGetTextDatum(GetUserNameFromId(owner, false));
+	values[3] = ObjectIdGetDatum(owner);
 	sl_catalog_execute("WITH made AS (INSERT INTO streamlog.consumer_group"
-					   " VALUES (pg_catalog.nextval('streamlog.group_id_seq'), $1, $2::name,"
-					   " pg_catalog.now(), pg_catalog.now()) RETURNING group_id)"
-					   " INSERT INTO streamlog.local_group SELECT group_id, $3 FROM made",
+					   " VALUES ($1, $2, $3::name, pg_catalog.now(), pg_catalog.now()))"
+					   " INSERT INTO streamlog.local_group VALUES ($1, $4)",
 					   lengthof(types), types, values);
 	rows_changed();
 }
@@ -394,10 +421,7 @@ sl_group_open_or_create(const char *name)
 		return NULL;
 	/* who had the lock until now may have made it */
 	if (look_up(name) == NULL)
-	{
-		sl_owner_lock(GetUserId(), AccessShareLock);
 		insert(name, GetUserId());
-	}
 	else
 		(void) LockRelease(&tag, ExclusiveLock, false);
 	return sl_group_open(name);

@@ -189,6 +189,37 @@ is_harmless(const AlterTableCmd *cmd)
 	}
 }
 
+/* One of the tables that say what topics and groups there are, also through a view */
+static void
+refuse_own(Oid relation)
+{
+	if (get_rel_namespace(relation) != get_namespace_oid(SL_SCHEMA, true) ||
+		is_trusted() || get_rel_relkind(relation) != RELKIND_RELATION ||
+		!OidIsValid(sl_catalog_owner()))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot change \"%s\": it is a table of streamlog's own",
+					get_rel_name(relation)),
+			 errdetail("It goes with the tables of topics, and with what is in shared memory."),
+			 errhint("Topics have create_topic(), alter_topic(), drop_topic() and delete_records(), consumer groups alter_group(), delete_group() and reset_offsets().")));
+}
+
+/* We read our own tables by the numbers of their columns. */
+static bool
+changes_columns(const AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
+		case AT_AddColumn:
+		case AT_DropColumn:
+		case AT_AlterColumnType:
+			return true;
+		default:
+			return false;
+	}
+}
+
 static void
 check_alter_table(AlterTableStmt *alter)
 {
@@ -206,6 +237,8 @@ check_alter_table(AlterTableStmt *alter)
 			refusal = &policy_refusal;
 		else if (!is_harmless(cmd) && refusal == NULL)
 			refusal = &alter_refusal;
+		if (changes_columns(cmd))
+			refuse_own(RangeVarGetRelid(alter->relation, NoLock, true));
 	}
 	if (refusal)
 		check_relation(alter->relation, refusal);
@@ -241,20 +274,12 @@ check_drop(DropStmt *drop)
 	}
 }
 
-/* One of the tables that say what topics there are, also through a view */
+/* What we write past the executor has no expressions computed. */
 static void
-refuse_own(Oid relation)
+check_index(IndexStmt *statement)
 {
-	if (get_rel_namespace(relation) != get_namespace_oid(SL_SCHEMA, true) ||
-		is_trusted() || get_rel_relkind(relation) != RELKIND_RELATION ||
-		!OidIsValid(sl_catalog_owner()))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot change \"%s\": it is a table of streamlog's own",
-					get_rel_name(relation)),
-			 errdetail("It goes with the tables of topics, and with what is in shared memory."),
-			 errhint("Use create_topic(), alter_topic(), drop_topic() and delete_records().")));
+	check_relation(statement->relation, &index_refusal);
+	refuse_own(RangeVarGetRelid(statement->relation, NoLock, true));
 }
 
 static void
@@ -303,7 +328,7 @@ sl_guard_check_command(Node *command)
 			check_member((AlterExtensionContentsStmt *) command);
 			break;
 		case T_IndexStmt:
-			check_relation(((IndexStmt *) command)->relation, &index_refusal);
+			check_index((IndexStmt *) command);
 			break;
 		case T_CreateTrigStmt:
 			check_relation(((CreateTrigStmt *) command)->relation,

@@ -92,6 +92,12 @@ ORDER BY id, n;
 SELECT command, try(command) FROM unnest(ARRAY[
 	'UPDATE streamlog.topic SET name = ''x''', 'DELETE FROM streamlog.segment',
 	'DELETE FROM streamlog.topics', 'UPDATE streamlog.topics SET partitions = 7',
+	'UPDATE streamlog.consumer_group SET name = ''x''', 'DELETE FROM streamlog.local_group',
+	'UPDATE streamlog.committed_offset SET next_offset = 0', 'TRUNCATE streamlog.committed_offset',
+	'TRUNCATE streamlog.consumer_group', 'CREATE INDEX ON streamlog.committed_offset ((1 / epoch))',
+	'ALTER TABLE streamlog.committed_offset ADD COLUMN c int',
+	'ALTER TABLE streamlog.consumer_group DROP COLUMN created, ALTER COLUMN name TYPE varchar',
+	'ALTER TABLE streamlog.committed_offset SET (autovacuum_enabled = on)',
 	'SELECT count(*) FROM (SELECT FROM streamlog.partition FOR UPDATE) p']) command;
 
 ALTER SCHEMA topic RENAME TO other;

@@ -74,6 +74,20 @@ sub log_of
 		ORDER BY 1, 2));
 }
 
+# What is known of consumer groups; the owners as they are by OID
+sub groups_of
+{
+	my ($db) = @_;
+
+	return sql(
+		$db, q(
+		SELECT g.name, coalesce(r.rolname, 'nobody'), t.name, o.partition, o.next_offset, o.epoch, o.member, o.metadata
+		FROM streamlog.consumer_group g JOIN streamlog.committed_offset o USING (group_id)
+			JOIN streamlog.topic t USING (topic_id)
+			LEFT JOIN streamlog.local_group l USING (group_id) LEFT JOIN pg_roles r ON r.oid = l.owner
+		ORDER BY 1, 4));
+}
+
 sub problems
 {
 	return sql($_[0],
@@ -158,7 +172,13 @@ sql(
 	SELECT produce('sold', 'k', 'v');
 	SELECT produce('left', 'k', 'v');
 	SELECT produce('wide', i::text, 'v') FROM generate_series(1, 100) i;
-	SELECT produce('started', 'k', 'v' || i) FROM generate_series(1, 10) i;));
+	SELECT produce('started', 'k', 'v' || i) FROM generate_series(1, 10) i;
+
+	INSERT INTO consumer_group SELECT nextval('group_id_seq'), o || 's', o, now(), now()
+	FROM unnest(ARRAY['seller', 'gone']) o;
+	INSERT INTO local_group SELECT group_id, owner::text::regrole FROM consumer_group;
+	INSERT INTO committed_offset SELECT 100 + p, group_id, topic_id, p, 2, 3, 'member', 'meta' || p
+	FROM consumer_group g, topic t, generate_series(0, 2) p WHERE t.name = 'orders';));
 # sizes of all kinds, so that COPY puts some records into pages before the last
 for my $round (1 .. 3)
 {
@@ -207,6 +227,8 @@ for my $form (
 }
 
 # Its grants are lost, and nothing else.
+my $groups = groups_of('shop');
+like($groups, qr/^gones\|gone\|orders\|2\|102\|2\|member\|meta2\n.*^sellers\|seller\|orders\|0\|/ms, 'groups');
 sql('shop', 'DROP OWNED BY gone; DROP ROLE gone');
 
 # What a dump has to be after finish_restore()
@@ -225,6 +247,12 @@ sub is_restored
 	sql($db, q(SELECT streamlog.create_topic('new')));
 	is(sql($db, q(SELECT topic_id FROM streamlog.topics WHERE topic = 'new')),
 		$last_id + 1, "$what: a new topic gets a new id");
+
+	# Mutations: finish_restore() leaves groups alone; group_id_seq is not dumped.
+	my $expected = $groups;
+	$expected =~ s/\|gone\|/|nobody|/g if sql($db, q(SELECT count(*) FROM pg_roles WHERE rolname = 'gone')) == 0;
+	is(groups_of($db), $expected, "$what: the groups, their owners and offsets");
+	is(sql($db, q(SELECT nextval('streamlog.group_id_seq'))), 3, "$what: a new group gets a new id");
 	is(worker_errors(), '', "$what: no error of a worker");
 	return;
 }
@@ -263,6 +291,8 @@ is(sql('plain', q(SET ROLE seller; SELECT streamlog.alter_topic('sold', 2);
 my ($rc, $out, $stderr) = $node->psql('plain',
 	q(CREATE ROLE gone; SET ROLE gone; SELECT streamlog.drop_topic('left')));
 like($stderr, qr/must be owner of topic "left"/, 'psql: who comes with the name does not');
+# Mutation: finish_restore() enters only groups whose owner is there.
+like(groups_of('plain'), qr/^gones\|nobody\|/, 'psql: nor is the group his');
 sql('plain', q(SELECT streamlog.drop_topic('left'); DROP ROLE gone));
 
 #
@@ -537,6 +567,8 @@ sql('postgres', "DROP DATABASE $_")
 $node->append_conf('postgresql.conf', "streamlog.worker_naptime = 60s\n");
 $node->restart;
 my $before = log_of('shop');
+my $groups_before = groups_of('shop');
+like($groups_before, qr/^gones\|nobody\|/, 'who has the name of a role that is gone does not own its group');
 my $last_upgraded = sql('shop', 'SELECT max(topic_id) FROM streamlog.topics');
 my $ids = sql('shop', 'SELECT topic, topic_id, relation::oid FROM streamlog.topics ORDER BY 2');
 $node->stop;
@@ -559,6 +591,7 @@ is($new->safe_psql('shop', 'SELECT topic, topic_id, relation::oid FROM streamlog
 $node = $new;
 is(log_of('shop'), $before, 'upgraded: the records, at once');
 is(sql('shop', 'SELECT count(*) FROM streamlog.finish_restore()'), 0, 'upgraded: nothing to be finished');
+is(groups_of('shop'), $groups_before, 'upgraded: the groups');
 is(sql('shop', q(SELECT streamlog.produce('sold', 'k', 'v'))), 1, 'upgraded: the offsets go on');
 is(sql('shop', q(SELECT streamlog.create_topic('newer'); SELECT topic_id FROM streamlog.topics WHERE topic = 'newer')),
 	"\n" . ($last_upgraded + 1), 'upgraded: a new topic gets a new id');
