@@ -26,6 +26,7 @@
 #include "group/consume.h"
 #include "log/fetch.h"
 #include "log/transaction.h"
+#include "shmem/groups.h"
 #include "shmem/parts.h"
 #include "sql/client.h"
 #include "sql/executor.h"

@@ -11,6 +11,8 @@
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 
+#include "shmem/assignment.h"
+
 /* The longest name of a member and of an instance, in bytes */
 #define SL_MAX_MEMBER_NAME	127
 
@@ -21,38 +23,6 @@ typedef struct SlGroupKey
 	int32		group_id;
 } SlGroupKey;
 
-typedef enum SlAssignorKind
-{
-	SL_ASSIGNOR_ANY = -1,		/* whichever the group has */
-	SL_ASSIGNOR_STICKY,
-	SL_ASSIGNOR_RANGE,
-	SL_ASSIGNOR_ROUNDROBIN
-} SlAssignorKind;
-
-/*
- * The partitions of some topics, and the members that want them, for an assignor.
- * Topics are in the order of their names, members in the assignors' order (those with
- * an instance_id first, by it, then by name; bytewise).
- */
-typedef struct SlAssignment
-{
-	int			nmembers;
-	int			ntopics;
-	int			npartitions;	/* of all topics */
-	const int  *first;			/* per topic: index of its partition 0; the
-								 * last of ntopics + 1 is npartitions */
-	const bool *subscribed;		/* [topic * nmembers + member] */
-	const int  *owner;			/* per partition: the member that has it now,
-								 * or -1 */
-	const bool *left_out;		/* per partition: to be given to nobody; sticky
-								 * alone looks at this */
-	int		   *result;			/* per partition: a member, or -1 */
-	int		   *scratch;		/* room for 2 * nmembers + npartitions */
-} SlAssignment;
-
-/* Fill result; called under a lock: takes no memory and cannot raise. */
-typedef void (*SlAssign) (SlAssignorKind kind, SlAssignment *assignment);
-
 /* A topic that a call names */
 typedef struct SlNamedTopic
 {
@@ -62,8 +32,8 @@ typedef struct SlNamedTopic
 
 	/*
 	 * Per partition a hash (sl_groups_member_hash) of the member_id that the
-	 * offset row names, or 0 where it names none or a session.  NULL: the rows
-	 * have not been read; only wanted if declare() asks for them.
+	 * offset row names, or 0 where it names none or a session.  NULL: the
+	 * rows have not been read; only wanted if declare() asks for them.
 	 */
 	uint64	   *last_members;
 } SlNamedTopic;
@@ -79,8 +49,8 @@ typedef struct SlAssigned
 typedef enum SlDeclareResult
 {
 	SL_DECLARED,
-	SL_DECLARE_READ_ROWS,		/* last_members of all named topics are wanted;
-								 * nothing has been done */
+	SL_DECLARE_READ_ROWS,		/* last_members of all named topics are
+								 * wanted; nothing has been done */
 	SL_DECLARE_FENCED,			/* another run has taken over instance_id */
 	SL_DECLARE_ASSIGNOR			/* other members use the assignor in .assignor */
 } SlDeclareResult;
@@ -91,8 +61,8 @@ typedef struct SlDeclaration
 	SlGroupKey	key;
 	const char *member;
 	const char *instance;		/* or NULL */
-	bool		is_session;		/* the member is this session, and ends with it */
-	bool		lets_go;		/* partitions that are to move may, at this call */
+	bool		is_session;		/* the member ends with this session */
+	bool		lets_go;		/* what is to move may, at this call */
 	bool		waits;			/* set this backend's latch when the member's
 								 * assignment changes, until wait_end() */
 	int64		max_poll_interval;	/* ms */
@@ -133,7 +103,7 @@ typedef struct SlGroupChange
 	ItemPointerData row;		/* invalid: as before */
 	bool		reset;			/* its reader is to forget what it remembers */
 	bool		moved;			/* the next two count */
-	bool		is_confirmed;	/* the position is what the row says: remove it */
+	bool		is_confirmed;	/* the row says it: remove the position */
 	const char *member;
 	int32		epoch;
 	int64		position;
@@ -194,39 +164,15 @@ extern void sl_groups_note_call(int64 max_poll_interval);
 extern bool sl_groups_call_is_overdue(int pgprocno);
 
 /* The worker's: put out members of all groups of a database whose time is up. */
-extern void sl_groups_expire(Oid database, Oid relation);
+extern void sl_groups_expire(Oid database);
+
+/* The database has been dropped, and its OID may come again. */
+extern void sl_groups_forget_database(Oid database);
 
 /*
  * Groups that had a member since the last call of this: their ids, palloc'd.  Entries
  * without a member are freed once they have been told here.
  */
 extern int32 *sl_groups_collect_used(Oid database, Oid relation, int *n);
-
-/* For the views; all in palloc'd memory */
-typedef struct SlMemberAssignment
-{
-	int32		topic_id;
-	int32		partition;
-	bool		is_reader;		/* reads it */
-	bool		is_target;		/* is to read it */
-} SlMemberAssignment;
-
-typedef struct SlMemberInfo
-{
-	int32		group_id;
-	SlAssignorKind assignor;
-	char		member[SL_MAX_MEMBER_NAME + 1];
-	char		instance[SL_MAX_MEMBER_NAME + 1];	/* or "" */
-	bool		is_session;
-	bool		is_fenced;
-	int			pid;			/* of the backend that called last; 0: ended */
-	TimestampTz last_call;
-	SlMemberAssignment *assignments;
-	int			nassignments;
-} SlMemberInfo;
-
-/* group_id 0: of all groups */
-extern SlMemberInfo *sl_groups_list_members(Oid database, Oid relation,
-											int32 group_id, int *n);
 
 #endif							/* SL_GROUPS_H */

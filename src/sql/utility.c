@@ -42,6 +42,7 @@
 #include "base/waitpoint.h"
 #include "catalog/catalog.h"
 #include "group/consume.h"
+#include "shmem/groups.h"
 #include "shmem/partition.h"
 #include "shmem/workers.h"
 #include "sql/client.h"
@@ -222,7 +223,10 @@ run_drop_database(SlUtility *u, const char *name)
 
 	run_with_hold(u, name, SL_USE_CHANGE);
 	if (OidIsValid(database))
+	{
 		sl_partition_forget_database(database);
+		sl_groups_forget_database(database);
+	}
 }
 
 static void
