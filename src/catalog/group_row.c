@@ -20,7 +20,8 @@
  * gone is for superusers until alter_group() gives it away.  The name is stored beside
  * it for a dump.  ALTER ROLE .. RENAME changes it in this database; in another one,
  * where it cannot, the group keeps its owner, but a dump has the old name until
- * alter_group() or REASSIGN OWNED stores the new one.
+ * alter_group() or REASSIGN OWNED stores the new one.  A dump has the name of an owner
+ * that is gone, too: where it is restored, a role of that name is the owner.
  *
  * A group that came from a dump is refused, except to superusers, until
  * finish_restore() has found its owner; see log/restore.c.
