@@ -20,7 +20,7 @@ typedef struct SlConsumerGroup
 	Oid			owner_id;		/* may be gone; InvalidOid if it is not known */
 	bool		is_local;		/* not: it came from a dump */
 
-	/* what it was read at, and found out of this transaction's lock, this user */
+	/* the cache's: when it was read, what is known of the lock and the user */
 	uint64		read_at;
 	LocalTransactionId locked_in;
 	Oid			allowed_user;

@@ -47,21 +47,29 @@ typedef struct SlOffsetListed
 
 /*
  * The ownership lock, to the end of the (sub)transaction; conditional: false if
- * another transaction has it.  unlock() is for a caller that has done nothing
- * under it.
+ * another transaction has it.  Waiting is interruptible, and may meet the deadlock
+ * detector and lock_timeout.  unlock() is for a caller that has done nothing under it,
+ * in the same (sub)transaction.
  */
 extern bool sl_offset_lock(const SlOffsetKey *key, bool wait);
 extern void sl_offset_unlock(const SlOffsetKey *key);
 extern void sl_offset_set_locktag(LOCKTAG *tag, const SlOffsetKey *key);
 
 /*
- * The row by a fresh snapshot; hint says where it may be, or is invalid.  False, and
- * all zero, if there is none.
+ * The row that was committed last, or written by this transaction, whatever snapshot
+ * that reads by; the caller holds the ownership lock.  hint says where it may be, or
+ * is invalid; it may be wrong.  False, and all zero, if there is none.
  */
 extern bool sl_offset_read(const SlOffsetKey *key, ItemPointer hint,
 						   SlOffsetRow *row);
 
-/* Insert or update; row->tid becomes that of the new version. */
+/*
+ * Insert, or update if row->exists; row->tid, a hint before, becomes that of the new
+ * version, which is to be published by the COMMIT callback and not before.  The caller
+ * holds the ownership lock; the table is locked as by INSERT, to the end of the
+ * transaction.  A command of its own: the transaction sees what it has written.
+ * delete() leaves the row all zero.
+ */
 extern void sl_offset_write(const SlOffsetKey *key, SlOffsetRow *row);
 extern void sl_offset_delete(const SlOffsetKey *key, SlOffsetRow *row);
 
@@ -77,7 +85,10 @@ extern int32 sl_offset_topic_partitions(int32 group_id, int32 topic_id);
  */
 extern SlOffsetListed *sl_offset_list(int32 group_id, int32 topic_id, int *n);
 
-/* Delete the rows of a dropped topic, of a deleted group. */
+/*
+ * Delete the rows of a dropped topic (which reads the whole table), of a deleted
+ * group; nobody uses it any more.
+ */
 extern void sl_offset_delete_topic(int32 topic_id);
 extern void sl_offset_delete_group(int32 group_id);
 
