@@ -35,7 +35,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
@@ -364,22 +363,41 @@ sl_offset_topic_partitions(int32 group_id, int32 topic_id)
 	return smallest;
 }
 
+/*
+ * Delete all rows with a value in a column.  Not by SQL, which is refused for a table
+ * without a replica identity when there is a publication of all tables.
+ */
+static void
+delete_rows(AttrNumber column, int32 value, const char *index)
+{
+	Relation	rel = open_table(RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, column, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(value));
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(rel, index ? sl_catalog_oid(index) : InvalidOid,
+							  index != NULL, GetActiveSnapshot(), 1, &key);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		CatalogTupleDelete(rel, &tuple->t_self);
+	}
+	systable_endscan(scan);
+	PopActiveSnapshot();
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+}
+
 void
 sl_offset_delete_topic(int32 topic_id)
 {
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(topic_id)};
-
-	sl_catalog_execute("DELETE FROM streamlog.committed_offset WHERE topic_id = $1",
-					   lengthof(types), types, values);
+	delete_rows(Anum_topic_id, topic_id, NULL);
 }
 
 void
 sl_offset_delete_group(int32 group_id)
 {
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(group_id)};
-
-	sl_catalog_execute("DELETE FROM streamlog.committed_offset WHERE group_id = $1",
-					   lengthof(types), types, values);
+	delete_rows(Anum_group_id, group_id, "committed_offset_key");
 }
