@@ -412,6 +412,22 @@ AS 'MODULE_PATHNAME', 'streamlog_fetch_records';
 COMMENT ON FUNCTION streamlog.fetch_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.int4, pg_catalog.int4, pg_catalog.interval)
 IS 'the records of a partition from an offset on, waiting up to max_wait for the first';
 
+CREATE PROCEDURE streamlog.wait_for_records(
+	topics pg_catalog.text,
+	max_wait pg_catalog.interval DEFAULT '1 hour')
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'streamlog_wait_for_records';
+COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text, pg_catalog.interval)
+IS 'wait until a topic has records that it did not have at the call, without holding a snapshot';
+
+CREATE PROCEDURE streamlog.wait_for_records(
+	topics pg_catalog.text[],
+	max_wait pg_catalog.interval DEFAULT '1 hour')
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'streamlog_wait_for_records_array';
+COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text[], pg_catalog.interval)
+IS 'wait until any of some topics has records that it did not have at the call, without holding a snapshot';
+
 CREATE FUNCTION streamlog.records(
 	topic pg_catalog.text,
 	partition pg_catalog.int4 DEFAULT NULL,

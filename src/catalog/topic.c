@@ -288,6 +288,33 @@ sl_topic_open(const char *name, int len, LOCKMODE lockmode, AclMode acl)
 	return topic;
 }
 
+bool
+sl_topic_is_locked(const char *name, int len)
+{
+	char		buf[SL_MAX_TOPIC_NAME + 1];
+	SlTopic    *topic;
+
+	if (len > SL_MAX_TOPIC_NAME)
+		return false;
+	memcpy(buf, name, len);
+	buf[len] = '\0';
+	topic = hash_search(topics, buf, HASH_FIND, NULL);
+	return topic && topic->locked_in == MyProc->lxid;
+}
+
+void
+sl_topic_unlock(SlTopic *topic, LOCKMODE lockmode)
+{
+	ResourceOwner save = CurrentResourceOwner;
+
+	if (topic->locked_in != MyProc->lxid)
+		return;
+	topic->locked_in = InvalidLocalTransactionId;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	UnlockRelationOid(topic->relation, lockmode);
+	CurrentResourceOwner = save;
+}
+
 /*
  * The owner is a role by name, so that a dump can be restored where the role is
  * missing.  He counts as owner only while he holds what the owner of a topic is

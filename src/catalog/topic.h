@@ -49,6 +49,13 @@ extern void sl_topic_init(void);
 extern SlTopic *sl_topic_open(const char *name, int len, LOCKMODE lockmode,
 							  AclMode acl);
 
+/*
+ * For who does not want to keep such a lock: does the transaction have one on the
+ * topic of this name already?  If not, unlock() gives back the one of an open().
+ */
+extern bool sl_topic_is_locked(const char *name, int len);
+extern void sl_topic_unlock(SlTopic *topic, LOCKMODE lockmode);
+
 /* The same, also for a topic that came from a dump and is not ready for use. */
 extern SlTopic *sl_topic_open_unfinished(const char *name, int len,
 										 LOCKMODE lockmode, AclMode acl);

@@ -110,6 +110,25 @@ sl_topic_table(const char *name, int32 *topic_id, Oid *relation)
 	return tuple != NULL;
 }
 
+int32
+sl_topic_partitions(const char *name, Oid *relation)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	HeapTuple	tuple = sl_topic_row(rel, name, InvalidOid);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int32		partitions = 0;
+	bool		isnull;
+
+	if (tuple)
+	{
+		partitions = DatumGetInt32(heap_getattr(tuple, Anum_topic_partitions, desc, &isnull));
+		*relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
+		heap_freetuple(tuple);
+	}
+	table_close(rel, AccessShareLock);
+	return partitions;
+}
+
 List *
 sl_topic_list_owned(const char *owner)
 {

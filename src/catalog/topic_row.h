@@ -43,6 +43,9 @@ extern bool sl_topic_exists(const char *name);
 /* The id of a topic and its table, which need not be there; false if none. */
 extern bool sl_topic_table(const char *name, int32 *topic_id, Oid *relation);
 
+/* How many partitions a topic has, and its table; 0 if there is none. */
+extern int32 sl_topic_partitions(const char *name, Oid *relation);
+
 /* The tables of the topics whose row names this owner (NULL: of all). */
 extern List *sl_topic_list_owned(const char *owner);
 

@@ -23,6 +23,9 @@
  * What is there is returned all the same, as if the fetch had come first; where a
  * segment is gone, the log's start has risen, and the position is out of range.
  *
+ * A consumer of many partitions fetches from one after the other what there is,
+ * within limits that are common to all of them, and waits for all of them itself.
+ *
  * Where everything between a position and visible_end was aborted there is
  * nothing to return; what has been found empty is remembered, so that a reader
  * that asks again does not scan it again.
@@ -121,6 +124,7 @@ typedef struct SlFetch
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	SlRecordSlot slot;
+	bool		first;			/* the next record comes whatever its size */
 	int64		records;
 	int64		bytes;
 	MemoryContext row_context;
@@ -174,7 +178,7 @@ fetch_visitor(void *arg, Relation rel, HeapTuple tuple)
 	bool		toasted = HeapTupleHasExternal(tuple);
 	Size		size = toasted ? full_size(rel, tuple) : tuple->t_len;
 
-	if (fetch->records > 0 &&
+	if (!fetch->first &&
 		(fetch->records >= fetch->limits->max_records ||
 		 fetch->bytes + size > fetch->limits->max_bytes))
 		return false;
@@ -186,6 +190,7 @@ fetch_visitor(void *arg, Relation rel, HeapTuple tuple)
 		fetch->slot.tuple = tuple;
 		tuplestore_puttupleslot(fetch->store, &fetch->slot.base);
 	}
+	fetch->first = false;
 	fetch->bytes += size;
 	fetch->records++;
 	return true;
@@ -260,6 +265,34 @@ note_scanned(SlLog *log, const SlPartitionState *state, int64 from, int64 to)
 	log->scanned_to = to;
 }
 
+bool
+sl_fetch_may_wait(void)
+{
+	return !IsolationUsesXactSnapshot() &&
+		!TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
+long
+sl_fetch_cap_wait(long ms)
+{
+	return Min(ms, max_wait);
+}
+
+bool
+sl_fetch_sleep(TimestampTz deadline, long longest)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													   deadline);
+
+	if (left <= 0)
+		return false;
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					 Min(left, longest), PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	return true;
+}
+
 /*
  * Sleep until the partition can be read beyond offset, or the deadline.  False
  * if that has come.
@@ -267,28 +300,16 @@ note_scanned(SlLog *log, const SlPartitionState *state, int64 from, int64 to)
 static bool
 wait_for_more(SlLog *log, int64 offset, TimestampTz deadline)
 {
-	if (!sl_partition_wait_begin(log->part, &log->key, offset))
-		return true;			/* it has moved, or must be attached anew */
-	SL_WAITPOINT("fetch-before-sleep");
-	for (;;)
-	{
-		long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-														   deadline);
-		int			events;
+	SlWaitResult result = sl_partition_wait_begin(log->part, &log->key, offset);
 
-		if (left <= 0)
-			break;
-		events = WaitLatch(MyLatch,
-						   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						   left, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if ((events & WL_LATCH_SET) &&
-			!sl_partition_wait_begin(log->part, &log->key, offset))
-			return true;
-	}
+	if (result != SL_WAIT_MOVED)
+		SL_WAITPOINT("fetch-before-sleep");
+	while (result != SL_WAIT_MOVED &&
+		   sl_fetch_sleep(deadline,
+						  result == SL_WAIT_NO_ROOM ? SL_LOOK_SOON : INT_MAX))
+		result = sl_partition_wait_begin(log->part, &log->key, offset);
 	sl_partition_wait_end();
-	return false;
+	return result == SL_WAIT_MOVED;
 }
 
 /*
@@ -332,6 +353,7 @@ begin_fetch(SlFetch *fetch, SlTopic *topic, const SlFetchLimits *limits,
 	struct varlena *name = (struct varlena *) cstring_to_text(topic->name);
 
 	fetch->limits = limits;
+	fetch->first = true;
 	fetch->desc = desc;
 	fetch->store = store;
 	fetch->slot.topic = name;
@@ -360,7 +382,7 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 		 const SlFetchLimits *limits, TupleDesc desc, Tuplestorestate *store)
 {
 	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
-	long		wait = Min(limits->max_wait, max_wait);
+	long		wait = sl_fetch_cap_wait(limits->max_wait);
 	TimestampTz deadline = 0;
 	SlPartitionState state;
 	SlScanResult result;
@@ -376,8 +398,7 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 	begin_fetch(&fetch, topic, limits, desc, store);
 	while ((result = fetch_available(topic, log, &state, &offset, &fetch)) == SL_SCAN_END)
 	{
-		if (wait <= 0 || IsolationUsesXactSnapshot() ||
-			TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		if (wait <= 0 || !sl_fetch_may_wait())
 			break;
 		if (deadline == 0)
 			deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
@@ -393,6 +414,38 @@ sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 		out_of_range(topic, partition, offset, &state);
 	}
 	end_fetch(&fetch);
+}
+
+bool
+sl_fetch_next(SlTopic *topic, int32 partition, int64 *offset,
+			  SlFetchLimits *limits, bool first, TupleDesc desc,
+			  Tuplestorestate *store, int64 *records)
+{
+	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
+	int64		next = *offset;
+	SlPartitionState state;
+	SlScanResult result;
+	SlLog	   *log = sl_log_open(topic, partition, &state);
+
+	*records = 0;
+	if (next < state.log_start || next > state.log_end)
+		return false;
+	if (limits->max_records == 0)
+		return true;
+
+	begin_fetch(&fetch, topic, limits, desc, store);
+	fetch.first = first;
+	result = fetch_available(topic, log, &state, &next, &fetch);
+	end_fetch(&fetch);
+
+	/* the log's start has risen above what was wanted */
+	if (result == SL_SCAN_DELETED && fetch.records == 0)
+		return false;
+	*offset = next;
+	*records = fetch.records;
+	limits->max_records -= fetch.records;
+	limits->max_bytes = Max(limits->max_bytes - fetch.bytes, 0);
+	return true;
 }
 
 int64

@@ -12,9 +12,12 @@
 typedef struct SlFetchLimits
 {
 	int64		max_records;
-	int64		max_bytes;		/* the first record always comes */
+	int64		max_bytes;		/* the first record always comes; as stored */
 	long		max_wait;		/* ms, for the first record */
 } SlFetchLimits;
+
+/* ms until one looks again whose wait has no room in shared memory */
+#define SL_LOOK_SOON	100
 
 extern void sl_fetch_define_gucs(void);
 
@@ -34,6 +37,32 @@ extern void sl_fetch(SlTopic *topic, int32 partition, int64 offset,
 extern int64 sl_fetch_range(SlTopic *topic, int32 partition, int64 from,
 							int64 before, TupleDesc desc,
 							Tuplestorestate *store);
+
+/*
+ * For consumers: the same for what can be read now from *offset on, without waiting.
+ * *offset becomes where to go on: behind the last record that is returned, and
+ * behind the aborted ones if there is nothing else, but never behind one that only
+ * the transaction's own snapshot hides.  The limits are reduced by what was taken;
+ * max_bytes does not count if this may be the first record of the whole call.
+ * *records is the number of rows.  False, with nothing changed, if *offset is out of
+ * range, maybe since records were deleted just now.
+ */
+extern bool sl_fetch_next(SlTopic *topic, int32 partition, int64 *offset,
+						  SlFetchLimits *limits, bool first, TupleDesc desc,
+						  Tuplestorestate *store, int64 *records);
+
+/*
+ * May this transaction wait for records?  Not with an xid, and not where nothing new
+ * would be seen.  A wait of ms in a function may last what cap_wait() says.
+ */
+extern bool sl_fetch_may_wait(void);
+extern long sl_fetch_cap_wait(long ms);
+
+/*
+ * Sleep, after sl_partition_wait_begin(), until this backend's latch is set, for at
+ * most longest ms.  False if the deadline has come.
+ */
+extern bool sl_fetch_sleep(TimestampTz deadline, long longest);
 
 /*
  * What of a partition can be read now: from start up to end.  Flushes WAL so far

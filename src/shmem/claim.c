@@ -24,7 +24,6 @@
 #include "base/waitpoint.h"
 #include "shmem/claim.h"
 #include "shmem/partition_entry.h"
-#include "shmem/waiters.h"
 
 #define SL_MIN_UNDECIDED		64
 #define SL_DEFAULT_UNDECIDED	16384
@@ -148,8 +147,6 @@ end_claim(SlClaim *claim, int64 last, XLogRecPtr lsn)
 	SlPartition *part = claim->part;
 	int64		before;
 	int64		after;
-	int			taken[SL_MAX_TAKEN];
-	int			n;
 
 	if (claim->first >= 0)
 	{
@@ -163,16 +160,10 @@ end_claim(SlClaim *claim, int64 last, XLogRecPtr lsn)
 		dlist_delete(&claim->node);
 		claim->first = -1;
 		after = sl_entry_visible_end(part);
-		while (after > before && !dlist_is_empty(&part->waiters))
-		{
-			n = sl_waiters_take(&part->waiters, after, taken);
+		if (after > before && !dlist_is_empty(&part->waiters))
+			sl_entry_release_and_wake(part, after);
+		else
 			LWLockRelease(&part->lock);
-			sl_waiters_wake(taken, n);
-			LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-			if (n < SL_MAX_TAKEN)
-				break;
-		}
-		LWLockRelease(&part->lock);
 	}
 	give_back(claim);
 }

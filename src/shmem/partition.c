@@ -31,6 +31,12 @@
  * backends keep pointers to entries, so whoever locks one compares its key
  * first.  Order: table_lock, entry's lock.
  *
+ * Waiting: a backend may have an entry in the lists of many partitions; who moves
+ * the end of one, or forgets it, takes out those that have what they want and wakes
+ * their backends.  Only in READY has an entry waiters.  While it has, it stays the
+ * same partition's; a backend that has been taken out may find that it is another's,
+ * whose list it then is not in.
+ *
  * States of an entry:
  *
  *		EMPTY --attach--> INITIALISING --init_done--> READY
@@ -50,6 +56,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/wait_event.h"
 
 #include "shmem/partition.h"
@@ -81,9 +88,19 @@ static SlPartitionTable *table = NULL;
 static SlPartition *partitions = NULL;
 static HTAB *slots = NULL;
 
-/* The entry that this backend is initialising, the one it waits for */
+/* A place where this backend waits: its entry is in the list of part, or was */
+typedef struct SlMyWait
+{
+	SlPartition *part;
+	SlWaiter   *waiter;
+} SlMyWait;
+
+/* The entry that this backend is initialising, those it waits for */
 static SlPartition *my_init = NULL;
-static SlPartition *my_wait = NULL;
+static SlMyWait *my_waits = NULL;
+static int	my_nwaits = 0;
+static int	my_max_waits = 0;
+static int	my_next_wait = 0;	/* behind the one that was looked for last */
 static bool exit_registered = false;
 
 void
@@ -391,38 +408,99 @@ sl_partition_read(SlPartition *part, const SlPartitionKey *key,
 	return ok;
 }
 
-bool
+/*
+ * This backend's waiter for a partition; NULL if there is none to be had.  Who waits
+ * for many begins with all of them in the same order again and again, so the search
+ * goes on from where the last one ended.
+ */
+static SlWaiter *
+my_waiter(SlPartition *part)
+{
+	SlWaiter   *waiter;
+
+	for (int i = 0; i < my_nwaits; i++)
+	{
+		int			at = (my_next_wait + i) % my_nwaits;
+
+		if (my_waits[at].part == part)
+		{
+			my_next_wait = at + 1;
+			return my_waits[at].waiter;
+		}
+	}
+
+	/* whatever can fail comes before the waiter is ours */
+	register_exit();
+	if (my_nwaits == my_max_waits)
+	{
+		int			max = Max(16, my_max_waits * 2);
+
+		my_waits = my_waits ? repalloc_array(my_waits, SlMyWait, max) :
+			MemoryContextAlloc(TopMemoryContext, max * sizeof(SlMyWait));
+		my_max_waits = max;
+	}
+	waiter = sl_waiter_reserve();
+	if (waiter)
+	{
+		my_waits[my_nwaits].part = part;
+		my_waits[my_nwaits].waiter = waiter;
+		my_nwaits++;
+		my_next_wait = 0;
+	}
+	return waiter;
+}
+
+SlWaitResult
 sl_partition_wait_begin(SlPartition *part, const SlPartitionKey *key,
 						int64 want)
 {
-	bool		sleep;
-
-	register_exit();
-	sl_partition_wait_end();
+	SlWaiter   *waiter = my_waiter(part);
+	SlWaitResult result = waiter ? SL_WAIT_LISTED : SL_WAIT_NO_ROOM;
 
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	sleep = sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY &&
-		sl_entry_visible_end(part) <= want;
-	if (sleep)
-	{
-		sl_waiters_add(&part->waiters, want);
-		my_wait = part;
-	}
+	if (!sl_entry_has_key(part, key) || part->stage != SL_PARTITION_READY ||
+		sl_entry_visible_end(part) > want)
+		result = SL_WAIT_MOVED;
+	else if (waiter)
+		sl_waiter_add(&part->waiters, waiter, want);
 	LWLockRelease(&part->lock);
-	return sleep;
+	return result;
 }
 
+/*
+ * The entry where a waiter was listed may be another partition's by now: its lock
+ * still tells whether the waiter is listed.
+ */
 void
 sl_partition_wait_end(void)
 {
-	SlPartition *part = my_wait;
+	while (my_nwaits > 0)
+	{
+		SlMyWait   *wait = &my_waits[my_nwaits - 1];
 
-	if (part == NULL)
-		return;
-	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
-	sl_waiters_remove();
-	my_wait = NULL;
+		LWLockAcquire(&wait->part->lock, LW_EXCLUSIVE);
+		sl_waiter_remove(wait->waiter);
+		LWLockRelease(&wait->part->lock);
+		sl_waiter_give_back(wait->waiter);
+		my_nwaits--;
+	}
+	my_next_wait = 0;
+}
+
+void
+sl_entry_release_and_wake(SlPartition *part, int64 visible_end)
+{
+	int			taken[SL_MAX_TAKEN];
+	int			n;
+
+	while ((n = sl_waiters_take(&part->waiters, visible_end, taken)) == SL_MAX_TAKEN)
+	{
+		LWLockRelease(&part->lock);
+		sl_waiters_wake(taken, n);
+		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
+	}
 	LWLockRelease(&part->lock);
+	sl_waiters_wake(taken, n);
 }
 
 void
@@ -475,8 +553,12 @@ sl_partition_forget(const SlPartitionKey *key)
 		return;
 	LWLockAcquire(&part->lock, LW_EXCLUSIVE);
 	if (sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY)
+	{
 		part->stage = SL_PARTITION_EMPTY;
-	LWLockRelease(&part->lock);
+		sl_entry_release_and_wake(part, PG_INT64_MAX);
+	}
+	else
+		LWLockRelease(&part->lock);
 }
 
 SlPartition *

@@ -60,12 +60,25 @@ extern bool sl_partition_read(SlPartition *part, const SlPartitionKey *key,
 							  SlPartitionState *state);
 
 /*
- * Waiting for the visible end to pass want.  begin() puts this backend on the
- * list unless that has happened already, and says whether it did; after it the
- * latch is set when the end moves.  end() may be called at any time.
+ * Waiting until the visible end is beyond want, of one partition or of many at once.
+ * begin() puts this backend on a partition's list, beside those it is on already;
+ * the latch is set when the end moves so far, or the partition is forgotten, upon
+ * which the backend is on that list no more.  It may be called again for the same
+ * partition, and raises only for want of memory.  end() takes the backend off all
+ * lists; it may be called at any time, does not raise, and comes by itself at
+ * the end of a transaction, savepoint or process.
  */
-extern bool sl_partition_wait_begin(SlPartition *part,
-									const SlPartitionKey *key, int64 want);
+typedef enum SlWaitResult
+{
+	SL_WAIT_LISTED,				/* look again when the latch is set */
+	SL_WAIT_MOVED,				/* look at once: the end is beyond want, or
+								 * the caller has to attach again */
+	SL_WAIT_NO_ROOM				/* neither: look again in a while */
+} SlWaitResult;
+
+extern SlWaitResult sl_partition_wait_begin(SlPartition *part,
+											const SlPartitionKey *key,
+											int64 want);
 extern void sl_partition_wait_end(void);
 
 /* Rolling, deleting and dropping; never raise. */

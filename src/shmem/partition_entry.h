@@ -72,6 +72,12 @@ sl_entry_has_key(const SlPartition *part, const SlPartitionKey *key)
 		part->key.database == key->database;
 }
 
+/*
+ * Wake who waits for less than visible_end.  The entry's lock is held exclusively,
+ * and released.  Does not raise.
+ */
+extern void sl_entry_release_and_wake(SlPartition *part, int64 visible_end);
+
 /* The entries in use, which stay where they are; n receives their number. */
 extern SlPartition *sl_partition_entries(int *n);
 

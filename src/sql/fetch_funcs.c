@@ -8,6 +8,7 @@
 #include "utils/timestamp.h"
 
 #include "log/fetch.h"
+#include "sql/interval_arg.h"
 #include "sql/rows.h"
 #include "sql/topic_args.h"
 
@@ -23,18 +24,6 @@ invalid_argument(const char *argument, const char *hint)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("argument \"%s\" of fetch_records() is not valid", argument),
 			 errhint("%s", hint)));
-}
-
-/* An interval as milliseconds; a month counts as 30 days. */
-static long
-interval_ms(const Interval *interval)
-{
-	double		ms = interval->time / 1000.0 +
-	((double) interval->month * DAYS_PER_MONTH + interval->day) * SECS_PER_DAY * 1000.0;
-
-	if (ms < 0)
-		invalid_argument("max_wait", "It must not be negative.");
-	return (long) Min(ms, (double) INT_MAX);
 }
 
 /* fetch_records(topic, partition, start_offset, max_records, max_bytes, max_wait) */
@@ -59,7 +48,8 @@ streamlog_fetch_records(PG_FUNCTION_ARGS)
 	}
 	limits.max_records = PG_GETARG_INT32(3);
 	limits.max_bytes = PG_GETARG_INT32(4);
-	limits.max_wait = interval_ms(PG_GETARG_INTERVAL_P(5));
+	limits.max_wait = sl_interval_ms(PG_GETARG_INTERVAL_P(5), "max_wait",
+									 "fetch_records()");
 	if (limits.max_records < 0)
 		invalid_argument("max_records", "It must not be negative.");
 	if (limits.max_bytes < 0)

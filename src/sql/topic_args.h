@@ -16,4 +16,7 @@
 extern SlTopic *sl_open_topic_to_read(FunctionCallInfo fcinfo,
 									  const char *function);
 
+/* The same for a name that comes otherwise, and is not null */
+extern SlTopic *sl_open_to_read(const char *name, int len);
+
 #endif							/* SL_TOPIC_ARGS_H */

@@ -41,6 +41,8 @@ INSERT INTO calls (call) VALUES
 	('partition_end(relation => ''topic.named'', partition => 0)'),
 	('worker_states()'),
 	('undecided_states()'),
+	('wait_for_records(topics => ''named'', max_wait => ''0'')'),
+	('wait_for_records(topics => ARRAY[''named''], max_wait => ''0'')'),
 	('drop_topic(topic => ''named'', if_exists => true)');
 
 -- each as a row source and as an expression
@@ -53,7 +55,8 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT id, substring(call, '^\w+') AS function, run('SELECT * FROM ' || call) AS row_source,
 	run('SELECT ' || call) AS expression
-FROM calls WHERE call !~ '^(alter|drop)_topic' ORDER BY id;
+FROM calls WHERE call !~ '^(alter|drop)_topic|^wait_for_records' ORDER BY id;
+SELECT 'CALL ' || call FROM calls WHERE call ~ '^wait_for_records' ORDER BY id \gexec
 SELECT run('SELECT ' || call) FROM calls WHERE call ~ '^alter_topic';
 
 -- functions without such a call: none
