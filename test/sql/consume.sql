@@ -1,7 +1,7 @@
 -- consume(): whose records, from where on, and when their offsets are committed
 \set VERBOSITY terse
 SET client_min_messages = notice;
-CREATE EXTENSION streamlog;
+CREATE EXTENSION IF NOT EXISTS streamlog;
 SET search_path = public, streamlog;
 
 -- what a call handed out, in short
@@ -131,3 +131,9 @@ SELECT show(r) FROM hand_on() r;
 SELECT next_offset FROM committed WHERE partition = 0;
 SELECT show(r) FROM hand_on() r;
 SELECT next_offset FROM committed WHERE partition = 0;
+
+SET client_min_messages = warning;
+DROP VIEW committed;
+DROP TABLE work, made;
+DROP FUNCTION show, work_off, hand_on;
+DROP EXTENSION streamlog CASCADE;

@@ -43,6 +43,15 @@ INSERT INTO calls (call) VALUES
 	('undecided_states()'),
 	('wait_for_records(topics => ''named'', max_wait => ''0'')'),
 	('wait_for_records(topics => ARRAY[''named''], max_wait => ''0'')'),
+	('consume(topics => ''named'', consumer_group => ''named'', max_records => 1, max_wait => ''0'', max_bytes => 1, topic_pattern => NULL, partitions => ''{0}'', member_id => NULL, instance_id => ''here'', assignor => ''range'', auto_offset_reset => ''earliest'', max_poll_interval => ''1 min'')'),
+	('consume(topics => ARRAY[''named''], consumer_group => ''named'', max_records => 1, max_wait => ''0'', max_bytes => 1, topic_pattern => NULL, partitions => ''{0}'', member_id => NULL, instance_id => ''here'', assignor => ''range'', auto_offset_reset => ''earliest'', max_poll_interval => ''1 min'')'),
+	('commit_offsets(topics => ''named'', consumer_group => ''named'', partitions => NULL, next_offsets => NULL, metadata => ''m'', topic_pattern => NULL, member_id => NULL, instance_id => ''here'')'),
+	('commit_offsets(topics => ARRAY[''named''], consumer_group => ''named'', partitions => NULL, next_offsets => NULL, metadata => ''m'', topic_pattern => NULL, member_id => NULL, instance_id => ''here'')'),
+	('poll(topics => ''named'', consumer_group => ''named'', max_records => 1, max_wait => ''0'', max_bytes => 1, topic_pattern => NULL, partitions => ''{0}'', member_id => NULL, instance_id => ''here'', assignor => ''range'', auto_offset_reset => ''earliest'', max_poll_interval => ''1 min'')'),
+	('poll(topics => ARRAY[''named''], consumer_group => ''named'', max_records => 1, max_wait => ''0'', max_bytes => 1, topic_pattern => NULL, partitions => ''{0}'', member_id => NULL, instance_id => ''here'', assignor => ''range'', auto_offset_reset => ''earliest'', max_poll_interval => ''1 min'')'),
+	('seek(topic => ''named'', consumer_group => ''named'', partition => 0, to_offset => 0, to_time => NULL, to_position => NULL, member_id => NULL, instance_id => ''here'')'),
+	('next_offset(topic => ''named'', consumer_group => ''named'', partition => 0, member_id => NULL)'),
+	('leave(consumer_group => ''named'', member_id => NULL)'),
 	('drop_topic(topic => ''named'', if_exists => true)');
 
 -- each as a row source and as an expression
