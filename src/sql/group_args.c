@@ -4,19 +4,19 @@
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 
 #include "catalog/group_row.h"
 #include "catalog/topic_row.h"
 #include "group/assignor.h"
 #include "sql/group_args.h"
+#include "sql/interval_arg.h"
+#include "sql/topic_args.h"
 
 char *
 sl_group_args_text(FunctionCallInfo fcinfo, int arg)
@@ -39,20 +39,8 @@ int64
 sl_group_args_interval(FunctionCallInfo fcinfo, int arg, const char *function,
 					   const char *name)
 {
-	const Interval *interval;
-	double		ms;
-
-	if (PG_ARGISNULL(arg))
-		return 0;
-	interval = PG_GETARG_INTERVAL_P(arg);
-	ms = interval->time / 1000.0 +
-		((double) interval->month * DAYS_PER_MONTH + interval->day) * SECS_PER_DAY * 1000.0;
-	if (ms < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of %s must not be negative", name,
-						function)));
-	return (int64) Min(ms, (double) INT_MAX);
+	return PG_ARGISNULL(arg) ? 0 :
+		sl_interval_ms(PG_GETARG_INTERVAL_P(arg), name, function);
 }
 
 SlResetPolicy
@@ -156,7 +144,7 @@ open_topics(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 
 		if (previous == NULL || strcmp(previous, name) != 0)
 			membership->topics[membership->ntopics++] =
-				sl_topic_open(name, strlen(name), AccessShareLock, ACL_SELECT);
+				sl_open_to_read(name, strlen(name));
 		previous = name;
 	}
 }
@@ -256,12 +244,6 @@ sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 	SlConsumerGroup *group;
 
 	memset(membership, 0, sizeof(SlMembership));
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot read a topic during recovery"),
-				 errdetail("What may be read is known on the primary only."),
-				 errhint("Connect to the primary, or promote this server.")));
 	open_topics(fcinfo, args, membership);
 	read_partitions(fcinfo, args, membership);
 	read_member(fcinfo, args, membership);
