@@ -15,13 +15,9 @@
  *	2.	the others go to the least loaded who wants them,
  *	3.	as long as somebody who has a partition has two more than somebody who wants
  *		it, the most loaded such member gives one to the least loaded, if possible one
- *		that it did not have before,
- *	4.	a partition goes back to who had it before, if that has less than who has it
- *		now,
+ *		that it did not have before.
  *
- * and 3 and 4 again until there is nothing to do.  Each move makes the sum of the
- * squares of the loads smaller, or keeps it and makes fewer partitions change hands, so
- * there is an end.
+ * Each such move makes the sum of the squares of the loads smaller, so there is an end.
  */
 #include "postgres.h"
 
@@ -273,26 +269,25 @@ move_one(SlAssignment *a, int *load)
 	return true;
 }
 
-/* Give partitions back where that costs nothing; false if there are none. */
-static bool
-give_back(SlAssignment *a, int *load)
+/* What nobody has goes to the least loaded; first where there is the least choice. */
+static void
+give_free(SlAssignment *a, int *load, int *subscribers)
 {
-	bool		any = false;
-
 	for (int topic = 0; topic < a->ntopics; topic++)
-		for (int p = a->first[topic]; p < a->first[topic + 1]; p++)
+		subscribers[topic] = count_subscribers(a, topic);
+	for (int choice = 1; choice <= a->nmembers; choice++)
+		for (int topic = 0; topic < a->ntopics; topic++)
 		{
-			int			has = a->result[p];
-			int			had = keeper(a, topic, p);
-
-			if (has < 0 || had < 0 || had == has || load[had] >= load[has])
+			if (subscribers[topic] != choice)
 				continue;
-			load[has]--;
-			load[had]++;
-			a->result[p] = had;
-			any = true;
+			for (int p = a->first[topic]; p < a->first[topic + 1]; p++)
+			{
+				if (a->left_out[p] || a->result[p] >= 0)
+					continue;
+				a->result[p] = least_loaded(a, topic, load);
+				load[a->result[p]]++;
+			}
 		}
-	return any;
 }
 
 /* Members want different topics. */
@@ -309,20 +304,9 @@ assign_evenly(SlAssignment *a)
 				a->result[p] = a->owner[p];
 				load[a->result[p]]++;
 			}
-	for (int topic = 0; topic < a->ntopics; topic++)
-		for (int p = a->first[topic]; p < a->first[topic + 1]; p++)
-			if (!a->left_out[p] && a->result[p] < 0)
-			{
-				a->result[p] = least_loaded(a, topic, load);
-				if (a->result[p] >= 0)
-					load[a->result[p]]++;
-			}
-
-	do
-	{
-		while (move_one(a, load))
-			;
-	} while (give_back(a, load));
+	give_free(a, load, a->scratch + a->nmembers);
+	while (move_one(a, load))
+		;
 }
 
 void

@@ -92,6 +92,7 @@ extern SlGroup *sl_group_find(const SlGroupKey *key);
 extern SlGroup *sl_group_make(const SlGroupKey *key, TimestampTz now);
 extern void sl_group_remove(SlGroup *group);
 extern uint64 sl_group_new_generation(void);
+extern void sl_groups_note_wait(bool waits);
 
 /* in group_members.c: with the group's lock held exclusively */
 extern SlGroupMember *sl_group_find_member(SlGroup *group, const char *name);

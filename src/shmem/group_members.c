@@ -350,6 +350,7 @@ sl_group_wait_begin(const SlGroup *group, SlGroupMember *member)
 	waits_in = group->key;
 	strlcpy(waits_as, member->name, sizeof(waits_as));
 	waits = true;
+	sl_groups_note_wait(true);
 }
 
 void
@@ -371,5 +372,6 @@ sl_group_wait_end(void)
 		member->last_call = GetCurrentTimestamp();
 	}
 	waits = false;
+	sl_groups_note_wait(false);
 	LWLockRelease(lock);
 }

@@ -94,6 +94,7 @@ typedef struct SlLastCall
 {
 	pg_atomic_uint64 at;		/* TimestampTz; 0: never */
 	pg_atomic_uint64 interval;	/* ms */
+	pg_atomic_uint32 waits;		/* in a call */
 } SlLastCall;
 
 /* Settings */
@@ -158,6 +159,7 @@ init_table(void)
 	{
 		pg_atomic_init_u64(&last_calls[i].at, 0);
 		pg_atomic_init_u64(&last_calls[i].interval, 0);
+		pg_atomic_init_u32(&last_calls[i].waits, 0);
 	}
 }
 
@@ -367,6 +369,18 @@ sl_groups_note_call(int64 max_poll_interval)
 	pg_atomic_write_u64(&mine->at, GetCurrentTimestamp());
 }
 
+/* A call waits; when it does no longer, the time is counted anew. */
+void
+sl_groups_note_wait(bool waits)
+{
+	SlLastCall *mine = &last_calls[MyProc->pgprocno];
+
+	if (pg_atomic_read_u64(&mine->at) != 0)
+		pg_atomic_write_u64(&mine->at, GetCurrentTimestamp());
+	pg_write_barrier();
+	pg_atomic_write_u32(&mine->waits, waits);
+}
+
 bool
 sl_groups_call_is_overdue(int pgprocno)
 {
@@ -376,6 +390,9 @@ sl_groups_call_is_overdue(int pgprocno)
 	/* a prepared transaction's is above those of backends */
 	if (pgprocno < 0 || pgprocno >= MaxBackends)
 		return false;
+	if (pg_atomic_read_u32(&last_calls[pgprocno].waits) != 0)
+		return false;
+	pg_read_barrier();			/* the wait may end now */
 	at = (TimestampTz) pg_atomic_read_u64(&last_calls[pgprocno].at);
 	interval = (int64) pg_atomic_read_u64(&last_calls[pgprocno].interval);
 	return at != 0 &&

@@ -72,7 +72,8 @@ typedef struct SlDeclaration
 
 	/*
 	 * Does the caller have records of a partition that are not confirmed, or
-	 * has its transaction to do with it?  Called under the lock.
+	 * has its transaction to do with it?  Called under the lock: must not
+	 * raise.
 	 */
 	bool		(*holds) (void *arg, int32 topic_id, int32 partition);
 	void	   *arg;
@@ -158,7 +159,7 @@ extern void sl_group_leave_all(void);
 
 /*
  * When this backend last called, of any group, and its max_poll_interval (ms) then;
- * for another backend by its number in ProcGlobal.
+ * for another backend by its number in ProcGlobal.  Nobody is overdue while it waits.
  */
 extern void sl_groups_note_call(int64 max_poll_interval);
 extern bool sl_groups_call_is_overdue(int pgprocno);

@@ -10,9 +10,9 @@ package StreamlogAssignors;
 use strict;
 use warnings;
 use Exporter 'import';
-use List::Util qw(max min sum0 shuffle);
+use List::Util qw(min sum0 shuffle);
 
-our @EXPORT_OK = qw(assign_range assign_roundrobin sticky_complaints random_case most_kept);
+our @EXPORT_OK = qw(assign_range assign_roundrobin sticky_complaints random_case most_kept unevenness wants_are_equal);
 
 # The assignors' order: those with an instance_id first, by it, then by name.
 sub in_order
@@ -105,38 +105,50 @@ sub choices
 	return \%choices;
 }
 
-# The most partitions that can stay where they are in an assignment whose loads differ by
-# one at most, found by trying all of them.
+# How uneven an assignment is: the sum of the squares of the loads
+sub unevenness
+{
+	my ($assignment) = @_;
+	my %load;
+
+	$load{$_}++ for values %$assignment;
+	return sum0(map { $_ * $_ } values %load);
+}
+
+# The most partitions that can stay where they are in an assignment that is no more
+# uneven than this, found by trying all of them.
 sub most_kept
 {
-	my ($case, $before) = @_;
+	my ($case, $before, $limit) = @_;
 	my $choices = choices($case);
 	my @partitions = sort keys %$choices;
-	my @members = keys %{ $case->{members} };
-	my %load = map { $_ => 0 } @members;
+	my %load = map { $_ => 0 } keys %{ $case->{members} };
 	my $most = -1;
 	my $try;
 
 	$try = sub {
-		my ($i, $kept) = @_;
+		my ($i, $kept, $uneven) = @_;
 
-		return if $kept + @partitions - $i <= $most;
+		return if $kept + @partitions - $i <= $most || $uneven > $limit;
 		if ($i == @partitions)
 		{
-			$most = $kept if max(values %load) - min(values %load) <= 1;
+			$most = $kept;
 			return;
 		}
-		foreach my $member (@members)
+
+		my $had = $before->{ $partitions[$i] } // '';
+		my @members = @{ $choices->{ $partitions[$i] } };
+
+		foreach my $member ((grep { $_ eq $had } @members), (grep { $_ ne $had } @members))
 		{
-			$load{$member}++;
-			$try->(
-				$i + 1,
-				$kept + (($before->{ $partitions[$i] } // '') eq $member));
+			my $load = $load{$member}++;
+
+			$try->($i + 1, $kept + ($member eq $had), $uneven + 2 * $load + 1);
 			$load{$member}--;
 		}
 		return;
 	};
-	$try->(0, 0);
+	$try->(0, 0, 0);
 	return $most;
 }
 
@@ -180,7 +192,7 @@ sub sticky_complaints
 	if (wants_are_equal($case))
 	{
 		my $kept = grep { ($before->{$_} // '') eq $after->{$_} } keys %$after;
-		my $most = most_kept($case, $before);
+		my $most = most_kept($case, $before, unevenness($after));
 
 		push @bad, "$kept partitions stayed, $most could have" if $kept != $most;
 	}

@@ -197,8 +197,8 @@ sub change
 # Random members and subscriptions, and a change to each case.
 #
 # Mutations: in roundrobin, go on with the first member at each topic; in range, count
-# members that do not want the topic; in sticky, give the larger quotas to the first
-# members, move from whoever comes first to whoever has less, do not give back.
+# members that do not want the topic; in sticky, deal all anew, or give the larger quotas
+# to the first members, or do not even out where wishes differ.
 my %oracle = (range => \&assign_range, roundrobin => \&assign_roundrobin);
 my %case;
 
