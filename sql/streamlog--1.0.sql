@@ -625,6 +625,77 @@ AS 'MODULE_PATHNAME', 'streamlog_leave';
 COMMENT ON FUNCTION streamlog.leave(pg_catalog.text, pg_catalog.text)
 IS 'leave a consumer group at once, committing nothing; false if the caller was no member';
 
+/* Consumer groups, from outside */
+
+CREATE FUNCTION streamlog.committed_offsets(
+	consumer_group pg_catalog.text,
+	topic pg_catalog.text DEFAULT NULL,
+	OUT topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT next_offset pg_catalog.int8,
+	OUT metadata pg_catalog.text,
+	OUT member pg_catalog.text)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_committed_offsets';
+COMMENT ON FUNCTION streamlog.committed_offsets(pg_catalog.text, pg_catalog.text)
+IS 'the committed offsets of a consumer group, of one topic or of all that can be read';
+
+CREATE FUNCTION streamlog.reset_offsets(
+	consumer_group pg_catalog.text,
+	topic pg_catalog.text,
+	to_offset pg_catalog.int8 DEFAULT NULL,
+	to_time pg_catalog.timestamptz DEFAULT NULL,
+	to_position pg_catalog.text DEFAULT NULL,
+	shift_by pg_catalog.int8 DEFAULT NULL,
+	partition pg_catalog.int4 DEFAULT NULL,
+	dry_run pg_catalog.bool DEFAULT true,
+	OUT topic pg_catalog.text,
+	OUT partition pg_catalog.int4,
+	OUT current_offset pg_catalog.int8,
+	OUT new_offset pg_catalog.int8,
+	OUT applied pg_catalog.bool)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'streamlog_reset_offsets';
+COMMENT ON FUNCTION streamlog.reset_offsets(pg_catalog.text, pg_catalog.text, pg_catalog.int8, pg_catalog.timestamptz, pg_catalog.text, pg_catalog.int8, pg_catalog.int4, pg_catalog.bool)
+IS 'show where the offsets of a consumer group without active members would be put, and (dry_run => false) put them there';
+
+CREATE FUNCTION streamlog.delete_offsets(
+	consumer_group pg_catalog.text,
+	topic pg_catalog.text,
+	partition pg_catalog.int4 DEFAULT NULL)
+RETURNS pg_catalog.int4
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_delete_offsets';
+COMMENT ON FUNCTION streamlog.delete_offsets(pg_catalog.text, pg_catalog.text, pg_catalog.int4)
+IS 'delete the committed offsets of a topic from a consumer group without active members; how many there were';
+
+CREATE FUNCTION streamlog.delete_group(consumer_group pg_catalog.text)
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_delete_group';
+COMMENT ON FUNCTION streamlog.delete_group(pg_catalog.text)
+IS 'delete a consumer group without active members, and its offsets';
+
+CREATE FUNCTION streamlog.kick_member(
+	consumer_group pg_catalog.text,
+	member pg_catalog.text)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_kick_member';
+COMMENT ON FUNCTION streamlog.kick_member(pg_catalog.text, pg_catalog.text)
+IS 'put a member out of a consumer group, by its name or its instance_id; false if there is none';
+
+CREATE FUNCTION streamlog.alter_group(
+	consumer_group pg_catalog.text,
+	owner pg_catalog.name)
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_alter_group';
+COMMENT ON FUNCTION streamlog.alter_group(pg_catalog.text, pg_catalog.name)
+IS 'give a consumer group to another role';
+
 /* Text */
 
 CREATE FUNCTION streamlog.as_text(bytes pg_catalog.bytea)
@@ -716,9 +787,40 @@ AS 'MODULE_PATHNAME', 'streamlog_undecided_states';
 COMMENT ON FUNCTION streamlog.undecided_states()
 IS 'transactions with appended records that are not yet decided, for the view undecided_transactions';
 
+CREATE FUNCTION streamlog.member_states(
+	OUT group_id pg_catalog.int4,
+	OUT assignor pg_catalog.text,
+	OUT member pg_catalog.text,
+	OUT instance_id pg_catalog.text,
+	OUT is_fenced pg_catalog.bool,
+	OUT pid pg_catalog.int4,
+	OUT last_call pg_catalog.timestamptz,
+	OUT topic_id pg_catalog.int4,
+	OUT partition pg_catalog.int4,
+	OUT is_reader pg_catalog.bool,
+	OUT is_target pg_catalog.bool)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_member_states';
+COMMENT ON FUNCTION streamlog.member_states()
+IS 'the members of consumer groups, and each partition that one reads or is to read, for the views';
+
+CREATE FUNCTION streamlog.lag_states(
+	OUT group_id pg_catalog.int4,
+	OUT topic_id pg_catalog.int4,
+	OUT partition pg_catalog.int4,
+	OUT committed_offset pg_catalog.int8,
+	OUT end_offset pg_catalog.int8,
+	OUT oldest_unconsumed pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'streamlog_lag_states';
+COMMENT ON FUNCTION streamlog.lag_states()
+IS 'how far each consumer group is with each partition, for the view group_lag';
+
 /*
- * Views.  They show a role the topics that it may read or produce to, and
- * members of pg_monitor everything.
+ * Views.  They show a role the topics that it may read or produce to and the groups
+ * of roles that it is a member of, and members of pg_monitor everything.
  */
 CREATE FUNCTION streamlog.topic_visible(relation pg_catalog.regclass)
 RETURNS pg_catalog.bool
@@ -727,6 +829,14 @@ RETURN pg_catalog.pg_has_role('pg_monitor', 'USAGE')
 	OR pg_catalog.has_table_privilege(relation, 'SELECT, INSERT');
 COMMENT ON FUNCTION streamlog.topic_visible(pg_catalog.regclass)
 IS 'whether the views show this topic to the current role';
+
+CREATE FUNCTION streamlog.group_visible(owner pg_catalog.oid)
+RETURNS pg_catalog.bool
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN pg_catalog.pg_has_role('pg_monitor', 'USAGE')
+	OR pg_catalog.pg_has_role(owner, 'USAGE');
+COMMENT ON FUNCTION streamlog.group_visible(pg_catalog.oid)
+IS 'whether the views show the groups of this owner to the current role';
 
 CREATE VIEW streamlog.topics WITH (security_barrier) AS
 SELECT t.name AS topic, t.topic_id, t.relation, t.owner, t.partitions,
@@ -778,6 +888,77 @@ LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) u.pid
 WHERE streamlog.topic_visible(t.relation);
 COMMENT ON VIEW streamlog.undecided_transactions IS 'who holds readers of a partition back: transactions that have appended records and not ended';
 GRANT SELECT ON streamlog.undecided_transactions TO PUBLIC;
+
+CREATE VIEW streamlog.consumer_groups WITH (security_barrier) AS
+SELECT g.name AS consumer_group,
+	CASE WHEN m.group_id IS NULL THEN 'empty' WHEN m.moves THEN 'rebalancing' ELSE 'stable' END AS state,
+	coalesce(r.rolname, g.owner) AS owner, coalesce(m.members, 0) AS members,
+	m.assignor, g.created, g.last_used
+FROM streamlog.consumer_group g
+LEFT JOIN streamlog.local_group l USING (group_id)
+LEFT JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) l.owner
+LEFT JOIN (
+	SELECT s.group_id, pg_catalog.min(s.assignor) AS assignor,
+		pg_catalog.count(DISTINCT s.member) AS members,
+		pg_catalog.bool_or(s.is_reader OPERATOR(pg_catalog.<>) s.is_target) AS moves
+	FROM streamlog.member_states() s
+	WHERE NOT s.is_fenced
+	GROUP BY s.group_id) m USING (group_id)
+WHERE streamlog.group_visible(l.owner);
+COMMENT ON VIEW streamlog.consumer_groups IS 'the consumer groups of this database; last_used is renewed once an hour while there are members';
+GRANT SELECT ON streamlog.consumer_groups TO PUBLIC;
+
+/*
+ * Who holds a partition is found by its lock, see offset_row.c; pg_locks shows the fourth
+ * field of its tag as a signed number.
+ */
+CREATE VIEW streamlog.group_members WITH (security_barrier) AS
+SELECT g.name AS consumer_group, m.member, m.instance_id,
+	CASE WHEN m.is_fenced THEN 'fenced' ELSE 'active' END AS state,
+	m.pid, a.usename, a.client_addr AS host, a.application_name AS application,
+	m.last_call, m.assignment, m.moving, m.blocked_by, m.blocked_since
+FROM (
+	SELECT s.group_id, s.member, s.instance_id, s.is_fenced, s.pid, s.last_call,
+		coalesce(pg_catalog.array_agg(p.label ORDER BY t.name, s.partition) FILTER (WHERE s.is_reader AND p.label IS NOT NULL), '{}') AS assignment,
+		coalesce(pg_catalog.array_agg(p.label ORDER BY t.name, s.partition)
+			FILTER (WHERE s.is_reader OPERATOR(pg_catalog.<>) s.is_target AND p.label IS NOT NULL), '{}') AS moving,
+		pg_catalog.array_agg(DISTINCT h.pid) FILTER (WHERE h.pid IS NOT NULL) AS blocked_by,
+		pg_catalog.min(h.xact_start) AS blocked_since
+	FROM streamlog.member_states() s
+	LEFT JOIN streamlog.topic t ON t.topic_id OPERATOR(pg_catalog.=) s.topic_id
+		AND NOT t.dropped AND streamlog.topic_visible(t.relation)
+	LEFT JOIN LATERAL (
+		SELECT t.name OPERATOR(pg_catalog.||) '-' OPERATOR(pg_catalog.||) s.partition::pg_catalog.text AS label
+		WHERE t.name IS NOT NULL) p ON true
+	LEFT JOIN (
+		SELECT k.classid, k.objid, k.objsubid::pg_catalog.int4 OPERATOR(pg_catalog.&) 65535 AS objsubid,
+			k.pid, b.xact_start
+		FROM pg_catalog.pg_locks k
+		LEFT JOIN pg_catalog.pg_stat_activity b USING (pid)
+		WHERE k.locktype OPERATOR(pg_catalog.=) 'advisory' AND k.granted
+			AND k.database OPERATOR(pg_catalog.=) (
+				SELECT d.oid FROM pg_catalog.pg_database d
+				WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())) h
+		ON h.classid OPERATOR(pg_catalog.=) s.group_id::pg_catalog.oid
+		AND h.objid OPERATOR(pg_catalog.=) s.topic_id::pg_catalog.oid
+		AND h.objsubid OPERATOR(pg_catalog.=) (3 OPERATOR(pg_catalog.+) (s.partition OPERATOR(pg_catalog.%) 65533))
+		AND s.is_target AND h.pid IS DISTINCT FROM s.pid
+	GROUP BY s.group_id, s.member, s.instance_id, s.is_fenced, s.pid, s.last_call) m
+JOIN streamlog.consumer_group g USING (group_id)
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) m.pid;
+COMMENT ON VIEW streamlog.group_members IS 'the members of consumer groups: what each reads, what is to move, and whose open transaction it waits for';
+GRANT SELECT ON streamlog.group_members TO PUBLIC;
+
+CREATE VIEW streamlog.group_lag WITH (security_barrier) AS
+SELECT g.name AS consumer_group, t.name AS topic, s.partition, s.committed_offset,
+	s.end_offset, s.end_offset OPERATOR(pg_catalog.-) s.committed_offset AS lag,
+	s.oldest_unconsumed,
+	pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.oldest_unconsumed AS age
+FROM streamlog.lag_states() s
+JOIN streamlog.consumer_group g USING (group_id)
+JOIN streamlog.topic t USING (topic_id);
+COMMENT ON VIEW streamlog.group_lag IS 'how far each consumer group is behind, in records and in time';
+GRANT SELECT ON streamlog.group_lag TO PUBLIC;
 
 /*
  * Whoever creates the extension may have default privileges that give others rights

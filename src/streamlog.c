@@ -24,6 +24,7 @@
 #include "catalog/topic.h"
 #include "group/assignor.h"
 #include "group/consume.h"
+#include "group/expire.h"
 #include "log/fetch.h"
 #include "log/transaction.h"
 #include "shmem/groups.h"
@@ -50,6 +51,7 @@ _PG_init(void)
 	sl_transaction_define_gucs();
 	sl_fetch_define_gucs();
 	sl_consume_define_gucs();
+	sl_group_expire_define_gucs();
 	sl_waitpoint_define_gucs();
 	MarkGUCPrefixReserved("streamlog");
 

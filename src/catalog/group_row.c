@@ -33,7 +33,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -389,6 +388,18 @@ new_id(void)
 	return group_id;
 }
 
+SlConsumerGroup *
+sl_group_look(const char *name)
+{
+	SlConsumerGroup *group;
+
+	check_call(name);
+	group = look_up(name);
+	if (group)
+		check_user(group);
+	return group;
+}
+
 static void
 insert(const char *name, Oid owner)
 {
@@ -440,6 +451,15 @@ sl_group_open_exclusive(const char *name)
 	return group;
 }
 
+bool
+sl_group_lock_unused(int32 group_id)
+{
+	LOCKTAG		tag;
+
+	set_locktag(&tag, group_id);
+	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
 void
 sl_group_set_owner(SlConsumerGroup *group, Oid owner)
 {
@@ -452,15 +472,14 @@ sl_group_set_owner(SlConsumerGroup *group, Oid owner)
 	values[2] = ObjectIdGetDatum(owner);
 	sl_catalog_execute("WITH owned AS (INSERT INTO streamlog.local_group VALUES ($1, $3)"
 					   " ON CONFLICT (group_id) DO UPDATE SET owner = excluded.owner)"
-					   " UPDATE streamlog.consumer_group SET owner = $2::name WHERE group_id = $1",
+					   " UPDATE streamlog.consumer_group SET owner = $2::name, last_used = pg_catalog.now() WHERE group_id = $1",
 					   lengthof(types), types, values);
 	rows_changed();
 }
 
 void
-sl_group_delete(SlConsumerGroup *group)
+sl_group_delete(int32 group_id)
 {
-	int32		group_id = group->group_id;
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(group_id)};
 
@@ -538,19 +557,14 @@ void
 sl_group_finish_restore(void)
 {
 	notice_ownerless();
+	/* a dump may be old; its groups are not to expire before they can be used */
+	sl_catalog_execute("UPDATE streamlog.consumer_group g SET last_used = pg_catalog.now()"
+					   " WHERE NOT EXISTS (SELECT FROM streamlog.local_group l WHERE l.group_id = g.group_id)",
+					   0, NULL, NULL);
 	sl_catalog_execute("INSERT INTO streamlog.local_group"
 					   " SELECT g.group_id, coalesce(r.oid, 0)"
 					   " FROM streamlog.consumer_group g LEFT JOIN pg_catalog.pg_roles r ON r.rolname = g.owner"
 					   " ON CONFLICT DO NOTHING",
 					   0, NULL, NULL);
 	rows_changed();
-}
-
-bool
-sl_group_visible(const char *owner)
-{
-	Oid			role = owner ? get_role_oid(owner, true) : InvalidOid;
-
-	return has_privs_of_role(GetUserId(), ROLE_PG_MONITOR) ||
-		(OidIsValid(role) && has_privs_of_role(GetUserId(), role));
 }

@@ -37,8 +37,11 @@ extern void sl_group_row_init(void);
  */
 extern SlConsumerGroup *sl_group_open(const char *name);
 
+/* The same without the lock: what it says may change. */
+extern SlConsumerGroup *sl_group_look(const char *name);
+
 /*
- * The same; makes the group, for the current user, if there is none.  NULL if another
+ * The same as sl_group_open(); makes the group, for the current user, if there is none.  NULL if another
  * transaction is making it and has not ended.
  */
 extern SlConsumerGroup *sl_group_open_or_create(const char *name);
@@ -51,15 +54,21 @@ extern SlConsumerGroup *sl_group_open_or_create(const char *name);
  */
 extern SlConsumerGroup *sl_group_open_exclusive(const char *name);
 
+/*
+ * Lock a group as open_exclusive() does, if no other transaction uses it; false if
+ * one does.  Checks nothing.
+ */
+extern bool sl_group_lock_unused(int32 group_id);
+
 /* Raise SL_UNKNOWN_GROUP. */
 extern void sl_group_unknown(const char *name) pg_attribute_noreturn();
 
 /*
- * The group was opened by the above, exclusively.  set_owner() does not check who may
- * give it to whom; delete() deletes its offsets, too.
+ * The group is locked by one of the above, exclusively.  set_owner() does not check who
+ * may give it to whom; delete() deletes its offsets, too.
  */
 extern void sl_group_set_owner(SlConsumerGroup *group, Oid owner);
-extern void sl_group_delete(SlConsumerGroup *group);
+extern void sl_group_delete(int32 group_id);
 
 /* A role has been given another name. */
 extern void sl_group_rename_owner(const char *before, const char *after);
@@ -72,11 +81,5 @@ extern void sl_group_reassign(List *roles, Oid after);
  * its owner's name now.  A NOTICE where there is none.
  */
 extern void sl_group_finish_restore(void);
-
-/*
- * Does the current user see this group in views: its owner's member or pg_monitor?
- * The name is that of the role that local_group names; NULL if there is none.
- */
-extern bool sl_group_visible(const char *owner);
 
 #endif							/* SL_GROUP_ROW_H */

@@ -391,6 +391,31 @@ delete_rows(AttrNumber column, int32 value, const char *index)
 }
 
 void
+sl_offset_visit(void (*visit) (void *arg, const SlOffsetKey *key, int64 next_offset),
+				void *arg)
+{
+	Relation	rel = open_table(AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	scan = systable_beginscan(rel, InvalidOid, false, GetActiveSnapshot(), 0, NULL);
+	while ((tuple = systable_getnext(scan)) != NULL)
+	{
+		SlOffsetKey key;
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		read_key(tuple, desc, &key);
+		visit(arg, &key, DatumGetInt64(heap_getattr(tuple, Anum_next_offset, desc, &isnull)));
+	}
+	systable_endscan(scan);
+	PopActiveSnapshot();
+	table_close(rel, AccessShareLock);
+}
+
+void
 sl_offset_delete_topic(int32 topic_id)
 {
 	delete_rows(Anum_topic_id, topic_id, NULL);

@@ -85,6 +85,11 @@ extern int32 sl_offset_topic_partitions(int32 group_id, int32 topic_id);
  */
 extern SlOffsetListed *sl_offset_list(int32 group_id, int32 topic_id, int *n);
 
+/* Call visit for the rows of all groups, by a fresh snapshot, in no order. */
+extern void sl_offset_visit(void (*visit) (void *arg, const SlOffsetKey *key,
+										   int64 next_offset),
+							void *arg);
+
 /*
  * Delete the rows of a dropped topic (which reads the whole table), of a deleted
  * group; nobody uses it any more.

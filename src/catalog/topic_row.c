@@ -93,6 +93,32 @@ sl_topic_exists(const char *name)
 	return found;
 }
 
+char *
+sl_topic_name(int32 topic_id, Oid *relation)
+{
+	Relation	rel = table_open(sl_catalog_oid("topic"), AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *name = NULL;
+	bool		isnull;
+
+	ScanKeyInit(&key, Anum_topic_id, BTEqualStrategyNumber, F_INT4EQ,
+				Int32GetDatum(topic_id));
+	scan = systable_beginscan(rel, sl_catalog_oid("topic_pkey"), true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple) &&
+		!DatumGetBool(heap_getattr(tuple, Anum_topic_dropped, desc, &isnull)))
+	{
+		name = TextDatumGetCString(heap_getattr(tuple, Anum_topic_name, desc, &isnull));
+		*relation = DatumGetObjectId(heap_getattr(tuple, Anum_topic_relation, desc, &isnull));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return name;
+}
+
 bool
 sl_topic_table(const char *name, int32 *topic_id, Oid *relation)
 {

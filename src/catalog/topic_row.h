@@ -40,6 +40,9 @@ extern int32 sl_topic_id_by_relation(Oid relation);
 
 extern bool sl_topic_exists(const char *name);
 
+/* The name of a topic and its table by its id; NULL if there is none. */
+extern char *sl_topic_name(int32 topic_id, Oid *relation);
+
 /* The id of a topic and its table, which need not be there; false if none. */
 extern bool sl_topic_table(const char *name, int32 *topic_id, Oid *relation);
 

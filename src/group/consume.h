@@ -45,13 +45,14 @@ typedef enum SlSeekKind
 	SL_SEEK_OFFSET,
 	SL_SEEK_TIME,
 	SL_SEEK_EARLIEST,
-	SL_SEEK_LATEST
+	SL_SEEK_LATEST,
+	SL_SEEK_SHIFT				/* from the committed offset; of a reset alone */
 } SlSeekKind;
 
 typedef struct SlSeekTarget
 {
 	SlSeekKind	kind;
-	int64		offset;
+	int64		offset;			/* or by how much to shift */
 	TimestampTz time;
 } SlSeekTarget;
 

@@ -572,3 +572,41 @@ sl_fetch_offset_for_time(SlTopic *topic, int32 partition, TimestampTz time)
 	} while (result == SL_SCAN_DELETED);
 	return search.found;
 }
+
+/* Stops at the first record. */
+static bool
+timestamp_visitor(void *arg, Relation rel, HeapTuple tuple)
+{
+	TimestampTz *timestamp = arg;
+
+	*timestamp = sl_tuple_fixed(tuple->t_data)->timestamp;
+	return false;
+}
+
+bool
+sl_fetch_timestamp(SlTopic *topic, int32 partition, int64 offset,
+				   TimestampTz *timestamp)
+{
+	SlScanResult result;
+
+	do
+	{
+		SlPartitionState state;
+		SlLog	   *log = sl_fetch_bounds(topic, partition, &state);
+		int64		from = skip_scanned(log, &state, Max(offset, state.log_start));
+		int64		reached;
+
+		if (from >= state.visible_end)
+			return false;
+		refresh_segments(log, &state);
+		push_snapshot();
+		result = sl_scan(topic, log, from, state.visible_end,
+						 timestamp_visitor, timestamp, &reached);
+		PopActiveSnapshot();
+		if (result == SL_SCAN_END)
+			note_scanned(log, &state, from, reached);
+
+		/* the log's start has risen, so this comes to an end */
+	} while (result == SL_SCAN_DELETED);
+	return result == SL_SCAN_STOPPED;
+}

@@ -75,4 +75,11 @@ extern SlLog *sl_fetch_bounds(SlTopic *topic, int32 partition,
 extern int64 sl_fetch_offset_for_time(SlTopic *topic, int32 partition,
 									  TimestampTz time);
 
+/*
+ * The timestamp of the first readable record from an offset on (as a record has it);
+ * false if there is none.
+ */
+extern bool sl_fetch_timestamp(SlTopic *topic, int32 partition, int64 offset,
+							   TimestampTz *timestamp);
+
 #endif							/* SL_FETCH_H */

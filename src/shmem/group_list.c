@@ -185,3 +185,20 @@ sl_groups_list_members(Oid database, Oid relation, int32 group_id, int *n)
 	*n = list.nmembers;
 	return list.members;
 }
+
+bool
+sl_group_is_subscribed(const SlGroupKey *key, const char *name, int32 topic_id)
+{
+	LWLock	   *lock = sl_group_lock(key);
+	SlGroup    *group;
+	SlGroupMember *member = NULL;
+	bool		result;
+
+	LWLockAcquire(lock, LW_SHARED);
+	group = sl_group_find(key);
+	if (group)
+		member = sl_group_find_member(group, name);
+	result = member && sl_group_find_subscription(member, topic_id) != NULL;
+	LWLockRelease(lock);
+	return result;
+}

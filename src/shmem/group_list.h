@@ -33,4 +33,8 @@ typedef struct SlMemberInfo
 extern SlMemberInfo *sl_groups_list_members(Oid database, Oid relation,
 											int32 group_id, int *n);
 
+/* Is this member subscribed to a topic?  Not if it is gone. */
+extern bool sl_group_is_subscribed(const SlGroupKey *key, const char *member,
+								   int32 topic_id);
+
 #endif							/* SL_GROUP_LIST_H */

@@ -417,6 +417,22 @@ sl_groups_expire(Oid database)
 	}
 }
 
+void
+sl_groups_note_used(const SlGroupKey *key)
+{
+	LWLock	   *lock = sl_group_lock(key);
+	SlGroup    *group;
+
+	sl_groups_attach();
+	LWLockAcquire(lock, LW_EXCLUSIVE);
+	group = sl_group_find(key);
+	if (group == NULL)
+		group = sl_group_make(key, GetCurrentTimestamp());
+	if (group)
+		group->used = true;
+	LWLockRelease(lock);
+}
+
 /*
  * The used groups of a stripe, added to those already found; false if there is no
  * room for them, and then nothing has been done.

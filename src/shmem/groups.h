@@ -171,6 +171,12 @@ extern void sl_groups_expire(Oid database);
 extern void sl_groups_forget_database(Oid database);
 
 /*
+ * Have the next collect_used() tell a group that has been used without a member.  Where
+ * there is no room for that, nothing happens.
+ */
+extern void sl_groups_note_used(const SlGroupKey *key);
+
+/*
  * Groups that had a member since the last call of this: their ids, palloc'd.  Entries
  * without a member are freed once they have been told here.
  */

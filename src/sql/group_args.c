@@ -64,6 +64,52 @@ sl_group_args_reset_policy(FunctionCallInfo fcinfo, int arg,
 			 errhint("Use 'earliest', 'latest' or 'none'.")));
 }
 
+SlSeekTarget
+sl_group_args_target(FunctionCallInfo fcinfo, int arg, bool with_shift)
+{
+	SlSeekTarget target = {0};
+	char	   *position = sl_group_args_text(fcinfo, arg + 2);
+	int			given = 0;
+
+	for (int i = arg; i < arg + (with_shift ? 4 : 3); i++)
+		if (!PG_ARGISNULL(i))
+			given++;
+	if (given != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 with_shift ?
+				 errmsg("exactly one of \"%s\", \"%s\", \"%s\" and \"%s\" must be given",
+						"to_offset", "to_time", "to_position", "shift_by") :
+				 errmsg("exactly one of \"%s\", \"%s\" and \"%s\" must be given",
+						"to_offset", "to_time", "to_position")));
+	if (!PG_ARGISNULL(arg))
+	{
+		target.kind = SL_SEEK_OFFSET;
+		target.offset = PG_GETARG_INT64(arg);
+	}
+	else if (!PG_ARGISNULL(arg + 1))
+	{
+		target.kind = SL_SEEK_TIME;
+		target.time = PG_GETARG_TIMESTAMPTZ(arg + 1);
+	}
+	else if (position == NULL)
+	{
+		target.kind = SL_SEEK_SHIFT;
+		target.offset = PG_GETARG_INT64(arg + 3);
+	}
+	else if (strcmp(position, "earliest") == 0)
+		target.kind = SL_SEEK_EARLIEST;
+	else if (strcmp(position, "latest") == 0)
+		target.kind = SL_SEEK_LATEST;
+	else
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": \"%s\"",
+						"to_position", position),
+				 errhint("Use 'earliest' or 'latest'.")));
+	return target;
+}
+
 static int
 compare_names(const ListCell *a, const ListCell *b)
 {

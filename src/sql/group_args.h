@@ -51,6 +51,13 @@ extern char *sl_group_args_text(FunctionCallInfo fcinfo, int arg);
 extern int64 sl_group_args_interval(FunctionCallInfo fcinfo, int arg,
 									const char *function, const char *name);
 
+/*
+ * The one of to_offset, to_time, to_position (with_shift: and shift_by) that is given;
+ * they stand side by side.
+ */
+extern SlSeekTarget sl_group_args_target(FunctionCallInfo fcinfo, int arg,
+										 bool with_shift);
+
 /* Raise for a null. */
 extern void sl_group_args_not_null(FunctionCallInfo fcinfo, int arg,
 								   const char *function, const char *name);

@@ -258,41 +258,6 @@ streamlog_commit_offsets_list(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The one of to_offset, to_time, to_position that is given */
-static SlSeekTarget
-read_target(FunctionCallInfo fcinfo, int arg)
-{
-	SlSeekTarget target = {0};
-	char	   *position = sl_group_args_text(fcinfo, arg + 2);
-
-	if (PG_ARGISNULL(arg) + PG_ARGISNULL(arg + 1) + PG_ARGISNULL(arg + 2) != 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("exactly one of \"%s\", \"%s\" and \"%s\" must be given",
-						"to_offset", "to_time", "to_position")));
-	if (!PG_ARGISNULL(arg))
-	{
-		target.kind = SL_SEEK_OFFSET;
-		target.offset = PG_GETARG_INT64(arg);
-	}
-	else if (!PG_ARGISNULL(arg + 1))
-	{
-		target.kind = SL_SEEK_TIME;
-		target.time = PG_GETARG_TIMESTAMPTZ(arg + 1);
-	}
-	else if (strcmp(position, "earliest") == 0)
-		target.kind = SL_SEEK_EARLIEST;
-	else if (strcmp(position, "latest") == 0)
-		target.kind = SL_SEEK_LATEST;
-	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": \"%s\"",
-						"to_position", position),
-				 errhint("Use 'earliest' or 'latest'.")));
-	return target;
-}
-
 /*
  * seek(topic, consumer_group, partition, to_offset, to_time, to_position, member_id,
  * instance_id)
@@ -302,7 +267,7 @@ streamlog_seek(PG_FUNCTION_ARGS)
 {
 	const char *function = "seek()";
 	const SlGroupArgs args = {function, 0, false, -1, 1, -1, 6, 7, -1, -1};
-	SlSeekTarget target = read_target(fcinfo, 3);
+	SlSeekTarget target = sl_group_args_target(fcinfo, 3, false);
 	SlMembership membership;
 	SlPartitionOffset *moved;
 	int32		partition;

@@ -4,7 +4,7 @@
  *
  * A view's functions run with the rights of whoever queries it, so what a role
  * may not see is left out here: topics that it can neither read nor produce to,
- * unless it is a member of pg_monitor.
+ * and groups of roles that it is no member of, unless it is a member of pg_monitor.
  */
 #include "postgres.h"
 
@@ -16,14 +16,21 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "catalog/catalog.h"
+#include "catalog/group_ids.h"
+#include "group/assignor.h"
+#include "group/lag.h"
 #include "log/fetch.h"
 #include "shmem/claim.h"
+#include "shmem/group_list.h"
 #include "shmem/workers.h"
 #include "sql/rows.h"
 
 PG_FUNCTION_INFO_V1(streamlog_partition_end);
 PG_FUNCTION_INFO_V1(streamlog_worker_states);
 PG_FUNCTION_INFO_V1(streamlog_undecided_states);
+PG_FUNCTION_INFO_V1(streamlog_member_states);
+PG_FUNCTION_INFO_V1(streamlog_lag_states);
 
 /* Not, for one, a topic that another transaction has made and not committed. */
 static bool
@@ -108,6 +115,80 @@ streamlog_undecided_states(PG_FUNCTION_ARGS)
 		values[1] = Int32GetDatum(list[i].key.partition);
 		values[2] = Int32GetDatum(list[i].pid);
 		values[3] = Int64GetDatum(list[i].held);
+		sl_rows_put(&rows, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+static void
+put_member(SlRows *rows, const SlMemberInfo *info,
+		   const SlMemberAssignment *assignment)
+{
+	bool		none = assignment == NULL;
+	Datum		values[11];
+	bool		nulls[11] = {false, false, false, info->instance[0] == '\0', false,
+	info->pid == 0, false, none, none, none, none};
+
+	values[0] = Int32GetDatum(info->group_id);
+	values[1] = CStringGetTextDatum(sl_assignor_name(info->assignor));
+	values[2] = CStringGetTextDatum(info->member);
+	values[3] = CStringGetTextDatum(info->instance);
+	values[4] = BoolGetDatum(info->is_fenced);
+	values[5] = Int32GetDatum(info->pid);
+	values[6] = TimestampTzGetDatum(info->last_call);
+	values[7] = Int32GetDatum(none ? 0 : assignment->topic_id);
+	values[8] = Int32GetDatum(none ? 0 : assignment->partition);
+	values[9] = BoolGetDatum(!none && assignment->is_reader);
+	values[10] = BoolGetDatum(!none && assignment->is_target);
+	sl_rows_put(rows, values, nulls);
+}
+
+/* member_states() */
+Datum
+streamlog_member_states(PG_FUNCTION_ARGS)
+{
+	SlRows		rows;
+	int			n;
+	int			nvisible;
+	SlMemberInfo *list = sl_groups_list_members(MyDatabaseId,
+												sl_catalog_oid("committed_offset"),
+												0, &n);
+	int32	   *visible = sl_group_list_visible(&nvisible);
+
+	sl_rows_begin(&rows, fcinfo);
+	for (int i = 0; i < n; i++)
+	{
+		if (!sl_group_is_listed(visible, nvisible, list[i].group_id))
+			continue;
+		if (list[i].nassignments == 0)
+			put_member(&rows, &list[i], NULL);
+		for (int j = 0; j < list[i].nassignments; j++)
+			put_member(&rows, &list[i], &list[i].assignments[j]);
+	}
+	return (Datum) 0;
+}
+
+/* lag_states() */
+Datum
+streamlog_lag_states(PG_FUNCTION_ARGS)
+{
+	SlRows		rows;
+	int			n;
+	SlLag	   *list = sl_lag_list(may_see, &n);
+
+	sl_rows_begin(&rows, fcinfo);
+	for (int i = 0; i < n; i++)
+	{
+		Datum		values[6];
+		bool		nulls[6] = {false, false, false, list[i].committed < 0,
+		list[i].end < 0, !list[i].has_oldest};
+
+		values[0] = Int32GetDatum(list[i].group_id);
+		values[1] = Int32GetDatum(list[i].topic_id);
+		values[2] = Int32GetDatum(list[i].partition);
+		values[3] = Int64GetDatum(list[i].committed);
+		values[4] = Int64GetDatum(list[i].end);
+		values[5] = TimestampTzGetDatum(list[i].oldest);
 		sl_rows_put(&rows, values, nulls);
 	}
 	return (Datum) 0;

@@ -3,7 +3,7 @@
  *		The worker of a database.
  *
  * The worker looks once in streamlog.worker_naptime at what there is to do, and
- * at once when a producer wakes it.  What is done is in log/; each job says
+ * at once when a producer wakes it.  What is done is in log/ and group/; each job says
  * whether there is more of it, and as long as one does, all have another turn.
  *
  * A job runs transactions of its own, short ones, and holds nothing between
@@ -40,6 +40,7 @@
 #include "utils/wait_event.h"
 
 #include "catalog/catalog.h"
+#include "group/expire.h"
 #include "log/drop.h"
 #include "log/expire.h"
 #include "log/roll.h"
@@ -74,6 +75,7 @@ static const SlJob jobs[] = {
 	{"streamlog: removing deleted segments", sl_expire_due},
 	{"streamlog: removing dropped topics", sl_drop_next},
 	{"streamlog: indexing times", sl_timeindex_advance},
+	{"streamlog: removing consumer groups", sl_group_expire_due},
 };
 
 /* The last error of each job that was logged */

@@ -37,6 +37,15 @@ INSERT INTO calls (call) VALUES
 	('describe_topic(topic => ''named'')'),
 	('delete_records(topic => ''named'', partition => 0, before_offset => 0)'),
 	('finish_restore()'),
+	('reset_offsets(consumer_group => ''placed'', topic => ''named'', to_offset => 0, to_time => NULL, to_position => NULL, shift_by => NULL, partition => 0, dry_run => false)'),
+	('committed_offsets(consumer_group => ''placed'', topic => ''named'')'),
+	('alter_group(consumer_group => ''placed'', owner => CURRENT_USER)'),
+	('kick_member(consumer_group => ''placed'', member => ''m'')'),
+	('delete_offsets(consumer_group => ''placed'', topic => ''named'', partition => 0)'),
+	('delete_group(consumer_group => ''placed'')'),
+	('group_visible(owner => 10)'),
+	('member_states()'),
+	('lag_states()'),
 	('topic_visible(relation => ''topic.named'')'),
 	('partition_end(relation => ''topic.named'', partition => 0)'),
 	('worker_states()'),
@@ -64,7 +73,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT id, substring(call, '^\w+') AS function, run('SELECT * FROM ' || call) AS row_source,
 	run('SELECT ' || call) AS expression
-FROM calls WHERE call !~ '^(alter|drop)_topic|^wait_for_records' ORDER BY id;
+FROM calls WHERE call !~ '^(alter|drop)_topic|^wait_for_records|^delete_group' ORDER BY id;
 SELECT 'CALL ' || call FROM calls WHERE call ~ '^wait_for_records' ORDER BY id \gexec
 SELECT run('SELECT ' || call) FROM calls WHERE call ~ '^alter_topic';
 
@@ -116,6 +125,6 @@ SELECT name, catcode FROM (
 LEFT JOIN pg_get_keywords() k ON k.word = n.name
 WHERE strpos(bad, catcode::text) > 0 OR name !~ '^[a-z][a-z0-9_]*$' ORDER BY 1;
 
-SELECT run('SELECT ' || call) FROM calls WHERE call ~ '^drop_topic';
+SELECT run('SELECT ' || call) FROM calls WHERE call ~ '^(delete_group|drop_topic)' ORDER BY id;
 DROP TABLE calls;
 DROP FUNCTION run;
