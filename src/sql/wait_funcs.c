@@ -105,7 +105,7 @@ give_up_snapshot(void)
 	InvalidateCatalogSnapshot();
 	if (HaveRegisteredOrActiveSnapshot() && !SL_MUTANT("wait-with-snapshot"))
 		refuse("The function, loop or cursor that the call is in holds a snapshot.",
-			   "CALL " SL_FUNCTION " as a command of its own, or in DO or in a procedure outside of a transaction block and of loops over a query.");
+			   "CALL " SL_FUNCTION " as a command of its own, or in DO or in a procedure where COMMIT is allowed, and not in a loop over a query.");
 }
 
 /* Raises if a topic is gone; true if one is not what it was. */
@@ -151,6 +151,7 @@ wait_for_any(const SlWait *wait)
 					return;
 				case SL_WAIT_NO_ROOM:
 					longest = SL_LOOK_SOON;
+					SL_WAITPOINT("no-room-to-wait");
 					break;
 			}
 		}
