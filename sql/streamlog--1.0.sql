@@ -414,19 +414,23 @@ IS 'the records of a partition from an offset on, waiting up to max_wait for the
 
 CREATE PROCEDURE streamlog.wait_for_records(
 	topics pg_catalog.text,
-	max_wait pg_catalog.interval DEFAULT '1 hour')
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_wait pg_catalog.interval DEFAULT '1 hour',
+	member_id pg_catalog.text DEFAULT NULL)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'streamlog_wait_for_records';
-COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text, pg_catalog.interval)
-IS 'wait until a topic has records that it did not have at the call, without holding a snapshot';
+COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text, pg_catalog.text, pg_catalog.interval, pg_catalog.text)
+IS 'wait until a topic has records for the caller, without holding a snapshot';
 
 CREATE PROCEDURE streamlog.wait_for_records(
 	topics pg_catalog.text[],
-	max_wait pg_catalog.interval DEFAULT '1 hour')
+	consumer_group pg_catalog.text DEFAULT NULL,
+	max_wait pg_catalog.interval DEFAULT '1 hour',
+	member_id pg_catalog.text DEFAULT NULL)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'streamlog_wait_for_records_array';
-COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text[], pg_catalog.interval)
-IS 'wait until any of some topics has records that it did not have at the call, without holding a snapshot';
+COMMENT ON PROCEDURE streamlog.wait_for_records(pg_catalog.text[], pg_catalog.text, pg_catalog.interval, pg_catalog.text)
+IS 'wait until any of some topics has records for the caller, without holding a snapshot';
 
 CREATE FUNCTION streamlog.records(
 	topic pg_catalog.text,

@@ -361,6 +361,27 @@ sl_group_open(const char *name)
 	return group;
 }
 
+bool
+sl_group_is_locked(const SlConsumerGroup *group)
+{
+	return group->locked_in == MyProc->lxid;
+}
+
+void
+sl_group_unlock(SlConsumerGroup *group)
+{
+	ResourceOwner save = CurrentResourceOwner;
+	LOCKTAG		tag;
+
+	if (group == NULL || !sl_group_is_locked(group))
+		return;
+	group->locked_in = InvalidLocalTransactionId;
+	set_locktag(&tag, group->group_id);
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	(void) LockRelease(&tag, ShareLock, false);
+	CurrentResourceOwner = save;
+}
+
 /* In the middle of a restore there may be rows that the sequence does not know of. */
 static bool
 is_id_in_use(int32 group_id)

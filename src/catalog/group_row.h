@@ -37,6 +37,10 @@ extern void sl_group_row_init(void);
  */
 extern SlConsumerGroup *sl_group_open(const char *name);
 
+/* Has this transaction a lock by sl_group_open()?  Give that up. */
+extern bool sl_group_is_locked(const SlConsumerGroup *group);
+extern void sl_group_unlock(SlConsumerGroup *group);
+
 /* The same without the lock: what it says may change. */
 extern SlConsumerGroup *sl_group_look(const char *name);
 

@@ -320,17 +320,15 @@ sl_seek(SlMembership *membership, const SlSeekTarget *target,
 }
 
 int64
-sl_next_offset(SlMembership *membership, int32 partition)
+sl_next_offset(const SlConsumer *consumer, SlTopic *topic, int32 partition)
 {
-	const SlConsumer *consumer = &membership->consumer;
 	SlOffset   *offset;
 	SlStake    *stake;
 	SlGroupPosition known;
 	SlOffsetRow row;
 
-	sl_check_partition(membership->topics[0], partition);
-	offset = sl_offsets_enter(consumer, membership->topics[0]->topic_id,
-							  partition);
+	sl_check_partition(topic, partition);
+	offset = sl_offsets_enter(consumer, topic->topic_id, partition);
 	stake = sl_offset_owned(offset);
 	if (stake && (stake->row.exists || stake->dirty || stake->shared))
 		return stake->position;

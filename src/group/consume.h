@@ -93,7 +93,8 @@ extern int64 sl_seek_offset(SlTopic *topic, int32 partition,
  * What the next consume() or poll() of the caller would hand out first.  -1 where that
  * is not decided: there is no committed offset.
  */
-extern int64 sl_next_offset(SlMembership *membership, int32 partition);
+extern int64 sl_next_offset(const SlConsumer *consumer, SlTopic *topic,
+							int32 partition);
 
 /* Leave a group: false if the caller was no member. */
 extern bool sl_leave(const SlConsumer *consumer);

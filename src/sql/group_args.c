@@ -296,7 +296,7 @@ sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 	consumer->group.database = MyDatabaseId;
 	if (name == NULL)
 	{
-		if (use != SL_GROUP_OPTIONAL)
+		if (use != SL_GROUP_OPTIONAL && use != SL_GROUP_IF_THERE)
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 					 errmsg("argument \"%s\" of %s must not be null",
@@ -311,8 +311,8 @@ sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 		return true;
 	}
 
-	group = use == SL_GROUP_EXPECTED ? sl_group_open(name) :
-		sl_group_open_or_create(name);
+	group = use == SL_GROUP_EXPECTED || use == SL_GROUP_IF_THERE ?
+		sl_group_open(name) : sl_group_open_or_create(name);
 	if (group == NULL && use == SL_GROUP_EXPECTED)
 		sl_group_unknown(name);
 	if (group == NULL)

@@ -29,7 +29,8 @@ typedef enum SlGroupUse
 {
 	SL_GROUP_OPTIONAL,			/* a null is no group; else it is made */
 	SL_GROUP_CREATE,			/* it is made */
-	SL_GROUP_EXPECTED			/* an error */
+	SL_GROUP_EXPECTED,			/* an error */
+	SL_GROUP_IF_THERE			/* a null is no group; else false is returned */
 } SlGroupUse;
 
 /*

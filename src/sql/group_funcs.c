@@ -302,7 +302,8 @@ streamlog_next_offset(PG_FUNCTION_ARGS)
 	(void) sl_group_args_read(fcinfo, &args,
 							  PG_ARGISNULL(1) ? SL_GROUP_OPTIONAL : SL_GROUP_EXPECTED,
 							  &membership);
-	offset = sl_next_offset(&membership, PG_GETARG_INT32(2));
+	offset = sl_next_offset(&membership.consumer, membership.topics[0],
+							PG_GETARG_INT32(2));
 	if (offset < 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(offset);

@@ -16,6 +16,10 @@
  * names a topic that is not there.  Topics are looked at once in a while besides: so
  * that this does not depend on a worker, and to find partitions that were added,
  * which end the wait.
+ *
+ * A session by itself waits for what is beyond its position, or, where it has none,
+ * beyond the end; a member of a group for the partitions that are assigned to it, and
+ * for another assignment.  While it waits it counts as one that calls.
  */
 #include "postgres.h"
 
@@ -32,10 +36,10 @@
 #include "utils/timestamp.h"
 
 #include "base/waitpoint.h"
-#include "catalog/topic.h"
+#include "catalog/group_row.h"
 #include "catalog/topic_row.h"
-#include "log/fetch.h"
-#include "sql/interval_arg.h"
+#include "group/member.h"
+#include "sql/group_args.h"
 #include "sql/topic_args.h"
 
 /* ms between two looks at the topics */
@@ -64,6 +68,9 @@ typedef struct SlAwaited
 
 typedef struct SlWait
 {
+	SlMembership membership;
+	bool		group_was_locked;	/* the same */
+	SlReadings	readings;
 	SlAwaitedTopic *topics;
 	int			ntopics;
 	SlAwaited  *awaited;
@@ -127,9 +134,28 @@ topics_have_changed(const SlWait *wait)
 	return false;
 }
 
+/* Is the member to read something else than it was told at first? */
+static bool
+assignment_has_changed(SlWait *wait)
+{
+	SlReadings	now;
+
+	if (wait->membership.consumer.group.group_id == 0)
+		return false;
+	sl_member_declare(&wait->membership, true, true, &now);
+	if (now.n != wait->readings.n)
+		return true;
+	for (int i = 0; i < now.n; i++)
+		if (now.items[i].offset != wait->readings.items[i].offset ||
+			now.items[i].generation != wait->readings.items[i].generation)
+			return true;
+	pfree(now.items);
+	return false;
+}
+
 /* Sleep until there is something to look at, or the deadline. */
 static void
-wait_for_any(const SlWait *wait)
+wait_for_any(SlWait *wait)
 {
 	TimestampTz look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 												   SL_LOOK_AT_TOPICS);
@@ -137,7 +163,7 @@ wait_for_any(const SlWait *wait)
 
 	do
 	{
-		longest = SL_LOOK_AT_TOPICS;
+		longest = wait->readings.settling ? SL_LOOK_SOON : SL_LOOK_AT_TOPICS;
 		for (int i = 0; i < wait->nawaited; i++)
 		{
 			const SlAwaited *awaited = &wait->awaited[i];
@@ -155,44 +181,56 @@ wait_for_any(const SlWait *wait)
 					break;
 			}
 		}
+		if (assignment_has_changed(wait))
+			return;
 		if (GetCurrentTimestamp() >= look)
 		{
 			if (topics_have_changed(wait))
 				return;
-			InvalidateCatalogSnapshot();
 			look = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											   SL_LOOK_AT_TOPICS);
 		}
+		InvalidateCatalogSnapshot();
 	} while (sl_fetch_sleep(wait->deadline, longest));
 }
 
-/*
- * Add all partitions of a topic, wanting what is not there yet.  Its lock is held
- * from here to give_up_locks().
- */
+/* Want what comes after the caller's position in a partition. */
 static void
-await_topic(SlWait *wait, const char *name, int len)
+await_partition(SlWait *wait, const SlReading *reading)
 {
-	SlAwaitedTopic *entry = &wait->topics[wait->ntopics++];
-	SlTopic    *topic;
+	SlAwaited  *awaited = &wait->awaited[wait->nawaited++];
+	int32		partition = reading->offset->key.partition;
+	SlPartitionState state;
 
-	entry->was_locked = sl_topic_is_locked(name, len);
-	topic = sl_open_to_read(name, len);
-	entry->topic = topic;
-	entry->relation = topic->relation;
-	entry->partitions = topic->partitions;
+	awaited->log = sl_log_open(reading->topic, partition, &state);
+	awaited->want = sl_next_offset(&wait->membership.consumer, reading->topic,
+								   partition);
 
-	wait->awaited = wait->awaited ?
-		repalloc_array(wait->awaited, SlAwaited,
-					   wait->nawaited + topic->partitions) :
-		palloc_array(SlAwaited, topic->partitions);
-	for (int32 p = 0; p < topic->partitions; p++)
-	{
-		SlAwaited  *awaited = &wait->awaited[wait->nawaited++];
-		SlPartitionState state;
-
-		awaited->log = sl_log_open(topic, p, &state);
+	/* a group has something to do where it has no position: to make one */
+	if (awaited->want < 0 && wait->membership.consumer.group.group_id == 0)
 		awaited->want = state.visible_end;
+}
+
+/* Which of the caller's names are locked; the locks are held to give_up_locks(). */
+static void
+note_locks(SlWait *wait, FunctionCallInfo fcinfo, const Datum *names, int n)
+{
+	char	   *group_name = sl_group_args_text(fcinfo, 1);
+	SlConsumerGroup *group = group_name ? sl_group_look(group_name) : NULL;
+
+	wait->group_was_locked = group && sl_group_is_locked(group);
+	wait->topics = palloc0_array(SlAwaitedTopic, n);
+	for (int i = 0; i < n; i++)
+	{
+		text	   *name = DatumGetTextPP(names[i]);
+		SlAwaitedTopic *entry = &wait->topics[wait->ntopics++];
+
+		entry->was_locked = sl_topic_is_locked(VARDATA_ANY(name),
+											   VARSIZE_ANY_EXHDR(name));
+		entry->topic = sl_open_to_read(VARDATA_ANY(name),
+									   VARSIZE_ANY_EXHDR(name));
+		entry->relation = entry->topic->relation;
+		entry->partitions = entry->topic->partitions;
 	}
 }
 
@@ -202,63 +240,53 @@ give_up_locks(const SlWait *wait)
 	for (int i = 0; i < wait->ntopics; i++)
 		if (!wait->topics[i].was_locked)
 			sl_topic_unlock(wait->topics[i].topic, AccessShareLock);
+	if (wait->membership.consumer.group_name && !wait->group_was_locked)
+		sl_group_unlock(sl_group_look(wait->membership.consumer.group_name));
 }
 
 static void
-wait_for_topics(FunctionCallInfo fcinfo, const Datum *names, int n)
+wait_for_topics(FunctionCallInfo fcinfo, bool is_list, const Datum *names, int n)
 {
+	const SlGroupArgs args = {SL_FUNCTION, 0, is_list, -1, 1, -1, 3, -1, -1, -1};
 	SlWait		wait = {0};
-	long		ms;
+	int64		ms;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" of " SL_FUNCTION " must not be null",
-						"max_wait")));
-	ms = sl_interval_ms(PG_GETARG_INTERVAL_P(1), "max_wait", SL_FUNCTION);
+	sl_group_args_not_null(fcinfo, 2, SL_FUNCTION, "max_wait");
+	ms = sl_group_args_interval(fcinfo, 2, SL_FUNCTION, "max_wait");
 	wait.deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
 	check_transaction();
 
-	wait.topics = palloc_array(SlAwaitedTopic, n);
-	for (int i = 0; i < n; i++)
-	{
-		text	   *name = DatumGetTextPP(names[i]);
-
-		await_topic(&wait, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-	}
+	note_locks(&wait, fcinfo, names, n);
+	if (!sl_group_args_read(fcinfo, &args, SL_GROUP_IF_THERE, &wait.membership))
+		return;					/* consume() is to make the group */
+	sl_member_declare(&wait.membership, true, true, &wait.readings);
+	wait.awaited = palloc_array(SlAwaited, Max(wait.readings.n, 1));
+	for (int i = 0; i < wait.readings.n; i++)
+		await_partition(&wait, &wait.readings.items[i]);
 	give_up_locks(&wait);
 	give_up_snapshot();
 	SL_WAITPOINT("wait-before-sleep");
 
 	wait_for_any(&wait);
 	sl_partition_wait_end();
+	sl_group_wait_end();
 	EnsurePortalSnapshotExists();
 	(void) topics_have_changed(&wait);
 }
 
-static void
-check_not_null(bool is_null)
-{
-	if (is_null)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("argument \"%s\" of " SL_FUNCTION " must not be null",
-						"topics")));
-}
-
-/* wait_for_records(topics text, max_wait) */
+/* wait_for_records(topics text, consumer_group, max_wait, member_id) */
 Datum
 streamlog_wait_for_records(PG_FUNCTION_ARGS)
 {
 	Datum		name;
 
-	check_not_null(PG_ARGISNULL(0));
+	sl_group_args_not_null(fcinfo, 0, SL_FUNCTION, "topics");
 	name = PG_GETARG_DATUM(0);
-	wait_for_topics(fcinfo, &name, 1);
+	wait_for_topics(fcinfo, false, &name, 1);
 	PG_RETURN_VOID();
 }
 
-/* wait_for_records(topics text[], max_wait) */
+/* wait_for_records(topics text[], consumer_group, max_wait, member_id) */
 Datum
 streamlog_wait_for_records_array(PG_FUNCTION_ARGS)
 {
@@ -266,16 +294,15 @@ streamlog_wait_for_records_array(PG_FUNCTION_ARGS)
 	bool	   *nulls;
 	int			n;
 
-	check_not_null(PG_ARGISNULL(0));
+	sl_group_args_not_null(fcinfo, 0, SL_FUNCTION, "topics");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false,
 					  TYPALIGN_INT, &names, &nulls, &n);
 	for (int i = 0; i < n; i++)
-		check_not_null(nulls[i]);
-	if (n == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" of " SL_FUNCTION " is not valid", "topics"),
-				 errhint("Name at least one topic.")));
-	wait_for_topics(fcinfo, names, n);
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" of %s must not contain a null",
+							"topics", SL_FUNCTION)));
+	wait_for_topics(fcinfo, true, names, n);
 	PG_RETURN_VOID();
 }

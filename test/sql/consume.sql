@@ -1,7 +1,8 @@
 -- consume(): whose records, from where on, and when their offsets are committed
 \set VERBOSITY terse
-SET client_min_messages = notice;
+SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;
+SET client_min_messages = notice;
 SET search_path = public, streamlog;
 
 -- what a call handed out, in short

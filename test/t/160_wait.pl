@@ -97,7 +97,7 @@ sub signal_waiter
 	return;
 }
 
-my $wait = "CALL wait_for_records('t', '1 hour');";
+my $wait = "CALL wait_for_records('t', max_wait => '1 hour');";
 
 sql("SELECT create_topic('t', 5), create_topic('other', 3), create_topic('grows')");
 
@@ -160,7 +160,7 @@ sql("SELECT produce('t', 'k', 'v', partition => 4)");
 ends($client, 'and is woken');
 cmp_ok(time - $begun, '<', 5, 'at once');
 $begun = time;
-$client = start("CALL wait_for_records('t', '300 ms');");
+$client = start("CALL wait_for_records('t', max_wait => '300 ms');");
 ends($client, 'a wait comes to its end without a record');
 cmp_ok(time - $begun, '>=', 0.3, 'and not before its time');
 
@@ -219,6 +219,29 @@ my ($rc, $out, $err) = $node->psql('postgres', "SET lock_timeout = '10 ms'; SELE
 like($err, qr/lock timeout/, 'who has read a topic keeps its lock while he waits');
 sql("SELECT produce('dropped', 'k', 'v')");
 ends($client, 'and can be woken');
+
+# A consumer waits for what it has not been handed.  In a group that is what came since
+# its last call, also before the wait; without one likewise.  Mutations: await_partition()
+# wants what comes after the end; assignment_has_changed() is always false.
+sql("SELECT create_topic('consumed', 2)");
+my $drained = "SELECT count(*) FROM consume('consumed', 'g');" x 3;
+$client = start("$drained CALL wait_for_records('consumed', 'g'); SELECT 'got ' || count(*) FROM consume('consumed', 'g');");
+sql("SELECT produce('consumed', 'k', 'v')");
+ends($client, 'a member of a group is woken', like => qr/got 1/);
+$begun = time;
+like(sql("$drained SELECT produce('consumed', 'k', 'v'); CALL wait_for_records('consumed', 'g'); SELECT 'got ' || count(*) FROM consume('consumed', 'g')"),
+	qr/got 1/, 'what came before the wait ends it');
+sql("CALL wait_for_records('consumed', 'none')");
+cmp_ok(time - $begun, '<', 8, 'so does a group that is not there yet');
+$client = start("SELECT count(*) FROM consume('consumed'); CALL wait_for_records('consumed'); SELECT 'got ' || count(*) FROM consume('consumed');");
+sql("SELECT produce('consumed', 'k', 'v')");
+ends($client, 'so without a group', like => qr/got 1/);
+my $other = $node->background_psql('postgres');
+$other->query_safe("SELECT count(*) FROM consume('consumed', 'g');");
+$other->query_safe("SELECT count(*) FROM consume('consumed', 'g');");
+$client = start("SELECT count(*) FROM poll('consumed', 'g'); CALL wait_for_records('consumed', 'g'); SELECT 'awake';");
+$other->quit;
+ends($client, 'another assignment ends the wait', like => qr/awake/);
 
 # 200 sessions that wait for one partition, each half in its way: more than one sl_waiters_take()
 # hands over.  Mutation: a commit wakes SL_MAX_TAKEN at most.
