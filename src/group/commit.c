@@ -108,25 +108,23 @@ given_offsets(SlMembership *membership, const int64 *offsets, int *n)
 static SlDue *
 handed_out(SlMembership *membership, int *n)
 {
-	int			nlisted;
-	SlOffset  **list = sl_offsets_list(membership->consumer.group.group_id,
-									   &nlisted);
-	SlDue	   *due = palloc_array(SlDue, Max(nlisted, 1));
+	List	   *list = sl_offsets_in_hand(membership->consumer.group.group_id);
+	SlDue	   *due = palloc_array(SlDue, Max(list_length(list), 1));
+	ListCell   *lc;
 
 	*n = 0;
-	for (int i = 0; i < nlisted; i++)
+	foreach(lc, list)
 	{
-		const SlBatch *batch = sl_offset_batch(list[i]);
+		SlOffset   *offset = lfirst(lc);
 
-		if (batch->kind == SL_BATCH_NONE ||
-			!sl_member_wants(membership, list[i]->key.topic_id,
-							 list[i]->key.partition))
+		if (!sl_member_wants(membership, offset->key.topic_id,
+							 offset->key.partition))
 			continue;
 		for (int j = 0; j < membership->ntopics; j++)
-			if (membership->topics[j]->topic_id == list[i]->key.topic_id)
+			if (membership->topics[j]->topic_id == offset->key.topic_id)
 				due[*n].topic = membership->topics[j];
-		due[*n].offset = list[i];
-		due[*n].next_offset = batch->end;
+		due[*n].offset = offset;
+		due[*n].next_offset = sl_offset_batch(offset)->end;
 		(*n)++;
 	}
 	return due;

@@ -150,30 +150,27 @@ static void
 confirm(SlProgress *progress)
 {
 	SlMembership *membership = progress->call->membership;
-	int			n;
-	SlOffset  **list;
+	ListCell   *lc;
 
 	if (!membership->consumer.is_session || membership->consumer.group.group_id == 0)
 		return;
-	list = sl_offsets_list(SL_MUTANT("any-group") ? -1 :
-						   membership->consumer.group.group_id, &n);
-	for (int i = 0; i < n; i++)
+	foreach(lc, sl_offsets_in_hand(membership->consumer.group.group_id))
 	{
-		const SlBatch *batch = sl_offset_batch(list[i]);
+		SlOffset   *offset = lfirst(lc);
+		const SlBatch *batch = sl_offset_batch(offset);
 
-		if (batch->kind == SL_BATCH_NONE ||
-			!sl_member_wants(membership, list[i]->key.topic_id,
-							 list[i]->key.partition))
+		if (!sl_member_wants(membership, offset->key.topic_id,
+							 offset->key.partition))
 			continue;
 		if (batch->kind == SL_BATCH_POLLED)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("topic \"%s\" partition %d has records that poll() handed out and that are not committed",
-							topic_of(membership, list[i]->key.topic_id)->name,
-							list[i]->key.partition),
+							topic_of(membership, offset->key.topic_id)->name,
+							offset->key.partition),
 					 errhint("Call commit_offsets() or seek() first, or go on with poll().")));
 		if (!batch->is_new || SL_MUTANT("same-statement"))
-			confirm_one(progress, list[i]);
+			confirm_one(progress, offset);
 	}
 }
 

@@ -49,8 +49,15 @@
 #include "base/waitpoint.h"
 #include "group/offsets.h"
 
+/* The partitions of a group, or of none (0), that this session knows */
+typedef struct SlKnownGroup
+{
+	int32		group_id;		/* hash key */
+	dlist_head	offsets;
+} SlKnownGroup;
+
 static HTAB *offsets = NULL;
-static dlist_head all_offsets = DLIST_STATIC_INIT(all_offsets);
+static HTAB *known_groups = NULL;
 
 /* The current transaction */
 static dlist_head tx_offsets = DLIST_STATIC_INIT(tx_offsets);
@@ -87,42 +94,72 @@ sl_offsets_find(int32 group_id, int32 topic_id, int32 partition)
 	return offsets ? hash_search(offsets, &key, HASH_FIND, NULL) : NULL;
 }
 
+static void
+make_tables(void)
+{
+	HASHCTL		info;
+
+	info.hcxt = TopMemoryContext;
+	info.keysize = sizeof(int32);
+	info.entrysize = sizeof(SlKnownGroup);
+	known_groups = hash_create("streamlog groups of offsets", 16, &info,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	info.keysize = sizeof(SlOffsetKey);
+	info.entrysize = sizeof(SlOffset);
+	offsets = hash_create("streamlog offsets", 64, &info,
+						  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+static SlKnownGroup *
+find_group(int32 group_id)
+{
+	return known_groups ?
+		hash_search(known_groups, &group_id, HASH_FIND, NULL) : NULL;
+}
+
+static SlKnownGroup *
+enter_group(int32 group_id)
+{
+	bool		found;
+	SlKnownGroup *group = hash_search(known_groups, &group_id, HASH_ENTER,
+									  &found);
+
+	if (!found)
+		dlist_init(&group->offsets);
+	return group;
+}
+
 SlOffset *
 sl_offsets_enter(const SlConsumer *consumer, int32 topic_id, int32 partition)
 {
 	SlOffsetKey key = {consumer->group.group_id, topic_id, partition};
+	SlKnownGroup *group;
 	SlOffset   *offset;
 	bool		found;
 
-	if (offsets == NULL)
-	{
-		HASHCTL		info;
+	offset = sl_offsets_find(key.group_id, topic_id, partition);
+	if (offset && offset->offsets == consumer->group.relation)
+		return offset;
 
-		info.keysize = sizeof(SlOffsetKey);
-		info.entrysize = sizeof(SlOffset);
-		info.hcxt = TopMemoryContext;
-		offsets = hash_create("streamlog offsets", 64, &info,
-							  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	}
+	if (offsets == NULL)
+		make_tables();
+	group = enter_group(key.group_id);
 	offset = hash_search(offsets, &key, HASH_ENTER, &found);
-	if (!found || offset->offsets != consumer->group.relation)
-	{
-		/* the extension has been made anew, and counts from the beginning */
-		if (found)
-			dlist_delete(&offset->node);
-		memset((char *) offset + sizeof(SlOffsetKey), 0,
-			   sizeof(SlOffset) - sizeof(SlOffsetKey));
-		offset->offsets = consumer->group.relation;
-		dlist_push_tail(&all_offsets, &offset->node);
-	}
+	/* the extension has been made anew, and counts from the beginning */
+	if (found)
+		dlist_delete(&offset->node);
+	memset((char *) offset + sizeof(SlOffsetKey), 0,
+		   sizeof(SlOffset) - sizeof(SlOffsetKey));
+	offset->offsets = consumer->group.relation;
+	dlist_push_tail(&group->offsets, &offset->node);
 	return offset;
 }
 
 static int
-compare_offsets(const void *a, const void *b)
+compare_offsets(const ListCell *a, const ListCell *b)
 {
-	const SlOffset *left = *(SlOffset *const *) a;
-	const SlOffset *right = *(SlOffset *const *) b;
+	const SlOffset *left = lfirst(a);
+	const SlOffset *right = lfirst(b);
 
 	if (left->key.group_id != right->key.group_id)
 		return left->key.group_id < right->key.group_id ? -1 : 1;
@@ -131,28 +168,6 @@ compare_offsets(const void *a, const void *b)
 	if (left->key.partition != right->key.partition)
 		return left->key.partition < right->key.partition ? -1 : 1;
 	return 0;
-}
-
-SlOffset **
-sl_offsets_list(int32 group_id, int *n)
-{
-	dlist_iter	iter;
-	SlOffset  **list;
-	int			max = 0;
-
-	dlist_foreach(iter, &all_offsets)
-		max++;
-	list = palloc_array(SlOffset *, Max(max, 1));
-	*n = 0;
-	dlist_foreach(iter, &all_offsets)
-	{
-		SlOffset   *offset = dlist_container(SlOffset, node, iter.cur);
-
-		if (offset->key.group_id == group_id || group_id < 0)
-			list[(*n)++] = offset;
-	}
-	qsort(list, *n, sizeof(SlOffset *), compare_offsets);
-	return list;
 }
 
 static SlStake *
@@ -167,6 +182,39 @@ sl_offset_batch(const SlOffset *offset)
 	SlStake    *stake = top_stake(offset);
 
 	return stake ? &stake->batch : &offset->batch;
+}
+
+static List *
+add_in_hand(List *list, SlKnownGroup *group)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &group->offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, node, iter.cur);
+
+		if (sl_offset_batch(offset)->kind != SL_BATCH_NONE)
+			list = lappend(list, offset);
+	}
+	return list;
+}
+
+List *
+sl_offsets_in_hand(int32 group_id)
+{
+	SlKnownGroup *group = find_group(group_id);
+	List	   *list = group ? add_in_hand(NIL, group) : NIL;
+	HASH_SEQ_STATUS groups;
+
+	if (SL_MUTANT("any-group") && group)
+	{
+		hash_seq_init(&groups, known_groups);
+		while ((group = hash_seq_search(&groups)) != NULL)
+			if (group->group_id != group_id)
+				list = add_in_hand(list, group);
+	}
+	list_sort(list, compare_offsets);
+	return list;
 }
 
 const SlSeen *
@@ -376,36 +424,49 @@ sl_offsets_note_write(void)
 	}
 }
 
+static void
+forget(SlOffset *offset)
+{
+	memset(&offset->batch, 0, sizeof(SlBatch));
+	memset(&offset->seen, 0, sizeof(SlSeen));
+	for (int i = 0; i < offset->nstakes; i++)
+	{
+		SlStake    *stake = &offset->stakes[i];
+
+		memset(&stake->batch, 0, sizeof(SlBatch));
+		memset(&stake->seen, 0, sizeof(SlSeen));
+		stake->statement = 0;
+		if (stake->owned)
+		{
+			stake->position = stake->row.next_offset;
+			stake->shared = false;
+		}
+	}
+}
+
 void
 sl_offsets_forget(int32 group_id)
 {
+	SlKnownGroup *group = group_id != 0 ? find_group(group_id) : NULL;
 	dlist_iter	iter;
+	HASH_SEQ_STATUS all;
+	SlOffset   *offset;
 
-	dlist_foreach(iter, &all_offsets)
+	if (group)
+		dlist_foreach(iter, &group->offsets)
+			forget(dlist_container(SlOffset, node, iter.cur));
+	if (group_id != 0)
+		return;
+
+	session_member[0] = '\0';
+	if (offsets == NULL)
+		return;
+	hash_seq_init(&all, offsets);
+	while ((offset = hash_seq_search(&all)) != NULL)
 	{
-		SlOffset   *offset = dlist_container(SlOffset, node, iter.cur);
-
-		if (group_id != 0 && offset->key.group_id != group_id)
-			continue;
-		memset(&offset->batch, 0, sizeof(SlBatch));
-		memset(&offset->seen, 0, sizeof(SlSeen));
-		offset->has_position = offset->has_position && group_id != 0;
-		for (int i = 0; i < offset->nstakes; i++)
-		{
-			SlStake    *stake = &offset->stakes[i];
-
-			memset(&stake->batch, 0, sizeof(SlBatch));
-			memset(&stake->seen, 0, sizeof(SlSeen));
-			stake->statement = 0;
-			if (stake->owned)
-			{
-				stake->position = stake->row.next_offset;
-				stake->shared = false;
-			}
-		}
+		forget(offset);
+		offset->has_position = false;
 	}
-	if (group_id == 0)
-		session_member[0] = '\0';
 }
 
 /* What a function was handed becomes the transaction's, if it was worked on. */
@@ -429,17 +490,13 @@ decide_hand_out(SlStake *stake)
 static void
 at_precommit(void)
 {
-	SlOffset  **list;
+	List	   *list = NIL;
+	ListCell   *lc;
 	dlist_iter	iter;
-	int			n = 0;
 
 	if (dlist_is_empty(&tx_offsets))
 		return;
 	committing = true;
-	dlist_foreach(iter, &tx_offsets)
-		n++;
-	list = palloc_array(SlOffset *, n);
-	n = 0;
 	dlist_foreach(iter, &tx_offsets)
 	{
 		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
@@ -450,18 +507,22 @@ at_precommit(void)
 		if (stake->statement != 0)
 			decide_hand_out(stake);
 		if (stake->dirty)
-			list[n++] = offset;
+			list = lappend(list, offset);
 	}
+	if (list == NIL)
+		return;
 
 	/* in one order, so that the rows of a group come to lie side by side */
-	qsort(list, n, sizeof(SlOffset *), compare_offsets);
-	if (n > 0)
-		PushActiveSnapshot(GetTransactionSnapshot());
-	for (int i = 0; i < n; i++)
-		sl_offset_write(&list[i]->key, &top_stake(list[i])->row);
-	if (n > 0)
-		PopActiveSnapshot();
-	pfree(list);
+	list_sort(list, compare_offsets);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	foreach(lc, list)
+	{
+		SlOffset   *offset = lfirst(lc);
+
+		sl_offset_write(&offset->key, &top_stake(offset)->row);
+	}
+	PopActiveSnapshot();
+	list_free(list);
 }
 
 /* Publish what the transaction has done to a partition.  Never raises. */

@@ -7,6 +7,7 @@
 #define SL_OFFSETS_H
 
 #include "lib/ilist.h"
+#include "nodes/pg_list.h"
 
 #include "catalog/offset_row.h"
 #include "catalog/topic.h"
@@ -88,7 +89,7 @@ typedef struct SlOffset
 {
 	SlOffsetKey key;			/* hash key */
 	Oid			offsets;		/* streamlog.committed_offset */
-	dlist_node	node;			/* in the list of all */
+	dlist_node	node;			/* in its group's list */
 	dlist_node	tx_node;		/* in the list of the transaction's */
 
 	/* as of the last commit */
@@ -118,8 +119,11 @@ extern SlOffset *sl_offsets_enter(const SlConsumer *consumer, int32 topic_id,
 extern SlOffset *sl_offsets_find(int32 group_id, int32 topic_id,
 								 int32 partition);
 
-/* All entries of a group, sorted by topic and partition; palloc'd. */
-extern SlOffset **sl_offsets_list(int32 group_id, int *n);
+/*
+ * The entries of a group of which the session has a batch in hand (or would have after
+ * the commit), sorted by topic and partition.
+ */
+extern List *sl_offsets_in_hand(int32 group_id);
 
 /* What holds for the current transaction */
 extern const SlBatch *sl_offset_batch(const SlOffset *offset);
