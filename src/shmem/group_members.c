@@ -11,20 +11,20 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "shmem/group_entry.h"
 
-/* A group that this session joined as such */
+/* A group that this session joined as such; all of it is the hash key */
 typedef struct SlJoined
 {
-	dlist_node	node;
 	SlGroupKey	key;
-	char		member[SL_MAX_MEMBER_NAME + 1];
+	char		member[SL_MAX_MEMBER_NAME + 1]; /* zero to its end */
 } SlJoined;
 
-static dlist_head joined = DLIST_STATIC_INIT(joined);
+static HTAB *joined = NULL;
 
 /* The call that waits */
 static bool waits = false;
@@ -268,30 +268,34 @@ end_session(SlGroup *group, SlGroupMember *member)
 void
 sl_group_note_joined(const SlGroupKey *key, const char *member)
 {
-	dlist_iter	iter;
-	SlJoined   *entry;
+	SlJoined	entry = {.key = *key};
 
-	dlist_foreach(iter, &joined)
+	strlcpy(entry.member, member, sizeof(entry.member));
+	if (joined == NULL)
 	{
-		entry = dlist_container(SlJoined, node, iter.cur);
-		if (memcmp(&entry->key, key, sizeof(SlGroupKey)) == 0 &&
-			strcmp(entry->member, member) == 0)
-			return;
+		HASHCTL		info;
+
+		info.hcxt = TopMemoryContext;
+		info.keysize = sizeof(SlJoined);
+		info.entrysize = sizeof(SlJoined);
+		joined = hash_create("streamlog groups joined", 16, &info,
+							 HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
-	entry = MemoryContextAllocZero(TopMemoryContext, sizeof(SlJoined));
-	entry->key = *key;
-	strlcpy(entry->member, member, sizeof(entry->member));
-	dlist_push_tail(&joined, &entry->node);
+	(void) hash_search(joined, &entry, HASH_ENTER, NULL);
 }
 
 /* The session is no member any more, nor has it to stay fenced: its name ends. */
 static void
 leave_all(bool keeps_place)
 {
-	while (!dlist_is_empty(&joined))
+	HASH_SEQ_STATUS all;
+	SlJoined   *entry;
+
+	if (joined == NULL)
+		return;
+	hash_seq_init(&all, joined);
+	while ((entry = hash_seq_search(&all)) != NULL)
 	{
-		SlJoined   *entry = dlist_container(SlJoined, node,
-											dlist_pop_head_node(&joined));
 		LWLock	   *lock = sl_group_lock(&entry->key);
 		SlGroup    *group;
 		SlGroupMember *member = NULL;
@@ -306,7 +310,7 @@ leave_all(bool keeps_place)
 		else if (member)
 			sl_group_put_out(group, member);
 		LWLockRelease(lock);
-		pfree(entry);
+		(void) hash_search(joined, entry, HASH_REMOVE, NULL);
 	}
 }
 
