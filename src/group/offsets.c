@@ -45,6 +45,7 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "base/waitpoint.h"
 #include "group/offsets.h"
@@ -141,11 +142,17 @@ sl_offsets_enter(const SlConsumer *consumer, int32 topic_id, int32 partition)
 	if (offset && offset->offsets == consumer->group.relation)
 		return offset;
 
+	/* the extension has been made anew, and counts from the beginning */
+	if (offset && offset->nstakes > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot consume in the transaction that consumed before and then made the extension anew"),
+				 errhint("Commit first.")));
+
 	if (offsets == NULL)
 		make_tables();
 	group = enter_group(key.group_id);
 	offset = hash_search(offsets, &key, HASH_ENTER, &found);
-	/* the extension has been made anew, and counts from the beginning */
 	if (found)
 		dlist_delete(&offset->node);
 	memset((char *) offset + sizeof(SlOffsetKey), 0,
@@ -503,6 +510,9 @@ at_precommit(void)
 		SlStake    *stake = top_stake(offset);
 
 		if (!stake->owned || offset->key.group_id == 0)
+			continue;
+		/* the transaction has dropped the extension, and the offsets with it */
+		if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(offset->offsets)))
 			continue;
 		if (stake->statement != 0)
 			decide_hand_out(stake);
