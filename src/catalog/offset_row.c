@@ -42,6 +42,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/waitpoint.h"
 #include "catalog/catalog.h"
 #include "catalog/offset_row.h"
 
@@ -76,6 +77,8 @@ sl_offset_lock(const SlOffsetKey *key, bool wait)
 {
 	LOCKTAG		tag;
 
+	if (SL_MUTANT("no-ownership"))
+		return true;
 	sl_offset_set_locktag(&tag, key);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
@@ -85,6 +88,8 @@ sl_offset_unlock(const SlOffsetKey *key)
 {
 	LOCKTAG		tag;
 
+	if (SL_MUTANT("no-ownership"))
+		return;
 	sl_offset_set_locktag(&tag, key);
 	(void) LockRelease(&tag, ExclusiveLock, false);
 }

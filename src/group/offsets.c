@@ -328,9 +328,11 @@ sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
 		stake->row.metadata = MemoryContextStrdup(TopTransactionContext,
 												  row.metadata);
 	stake->shared = known.has_position && row.exists &&
-		(known.epoch == row.epoch || SL_MUTANT("any-epoch")) &&
-		strcmp(row.member, consumer->member) == 0;
+		((known.epoch == row.epoch && strcmp(row.member, consumer->member) == 0) ||
+		 SL_MUTANT("any-epoch"));
 	stake->position = stake->shared ? known.position : row.next_offset;
+	if (SL_MUTANT("max-position"))
+		stake->position = Max(stake->position, row.next_offset);
 	return stake;
 }
 
@@ -585,6 +587,8 @@ end_transaction(bool commit)
 				offset->position = stake->position;
 			}
 		}
+		else if (SL_MUTANT("keep-seen"))
+			offset->seen = stake->seen;
 		offset->nstakes = 0;
 		dlist_delete(&offset->tx_node);
 	}

@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/waitpoint.h"
 #include "shmem/group_entry.h"
 
 typedef enum SlDeclareStep
@@ -71,7 +72,7 @@ refusal(SlGroup *group, SlGroupMember *me, SlDeclaring *ing)
 {
 	SlDeclaration *d = ing->d;
 
-	if (me && me->is_fenced)
+	if (me && me->is_fenced && !SL_MUTANT("unfenced"))
 	{
 		me->last_call = ing->now;
 		return SL_DECLARE_FENCED;

@@ -10,6 +10,7 @@
 
 #include "storage/lwlock.h"
 
+#include "base/waitpoint.h"
 #include "shmem/group_entry.h"
 
 static bool
@@ -64,6 +65,8 @@ set_position(SlGroup *group, SlGroupPart *part, const SlGroupChange *change)
 {
 	SlGroupMember *member = NULL;
 
+	if (SL_MUTANT("keep-entry") && change->is_confirmed && part->position != change->position)
+		return;
 	if (!change->is_confirmed)
 		member = sl_group_find_member(group, change->member);
 	if (member && member->is_fenced)
