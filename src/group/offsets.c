@@ -385,6 +385,8 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 		return;
 	}
 
+	/* nothing is remembered for a member_id, also if its row has been made here */
+	stake->moved = consumer->is_session;
 	sl_offset_take_over(stake, consumer);
 
 	/* where this transaction has handed out deferred, all stays deferred */
@@ -396,14 +398,12 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 	{
 		stake->row.next_offset = reached;
 		stake->dirty = true;
-		stake->moved = stake->moved || consumer->is_session;
 		return;
 	}
 	stake->written = false;
 	stake->statement = how == SL_IN_FUNCTION ? statement : 0;
 	if (consumer->is_session)
 	{
-		stake->moved = true;
 		stake->batch.kind = how == SL_POLLED ? SL_BATCH_POLLED : SL_BATCH_DEFERRED;
 		stake->batch.is_new = true;
 		stake->batch.epoch = stake->row.epoch;
