@@ -195,10 +195,8 @@ commit_one(SlMembership *membership, const SlDue *due, bool is_known,
 	stake->row.metadata = metadata ?
 		MemoryContextStrdup(TopTransactionContext, metadata) : NULL;
 	if (has_batch && due->next_offset >= stake->batch.end)
-	{
 		memset(&stake->batch, 0, sizeof(SlBatch));
-		stake->statement = 0;
-	}
+	stake->statement = 0;		/* this is decided */
 }
 
 SlPartitionOffset *

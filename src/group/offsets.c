@@ -33,7 +33,8 @@
  * the client, or working on them: what the client's statement does after that tells.
  * Its later writes mark the stakes, at their nesting level, and PRE_COMMIT commits the
  * offsets of those that are marked.  A hand-out after the last write takes the mark
- * away: in doubt a duplicate, never a loss.
+ * away, and the next statement that is handed more finds it decided: in doubt a
+ * duplicate, never a loss.
  *
  * Nothing here is shared, but for what groups.h says; a partition without a group has
  * neither lock nor row, only a position.
@@ -370,12 +371,35 @@ sl_offset_move(SlStake *stake, int64 next_offset)
 		stake->position = next_offset;
 }
 
+/* What a function was handed becomes the transaction's, if it was worked on. */
+static void
+decide_hand_out(SlStake *stake)
+{
+	if (stake->written)
+	{
+		stake->row.next_offset = stake->position;
+		stake->dirty = true;
+		stake->must_write = false;
+		memset(&stake->batch, 0, sizeof(SlBatch));
+	}
+	else if (stake->must_write)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
+				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
+				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+	stake->statement = 0;
+}
+
 void
 sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 				   int64 reached)
 {
 	SlStake    *stake = sl_offset_change(offset);
 
+	/* nobody will work any more on what an earlier statement was handed */
+	if (stake->statement != 0 && stake->statement != statement)
+		decide_hand_out(stake);
 	stake->used = true;
 	stake->position = reached;
 	stake->shared = true;
@@ -390,9 +414,12 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 	sl_offset_take_over(stake, consumer);
 
 	/* where this transaction has handed out deferred, all stays deferred */
-	if (how == SL_WITH_TRANSACTION && consumer->is_session &&
-		stake->batch.kind == SL_BATCH_DEFERRED && stake->batch.is_new)
-		how = SL_DEFERRED;
+	if (how == SL_WITH_TRANSACTION || (how == SL_IN_FUNCTION && stake->statement == 0))
+	{
+		if (consumer->is_session && stake->batch.kind == SL_BATCH_DEFERRED &&
+			stake->batch.is_new)
+			how = SL_DEFERRED;
+	}
 
 	if (how == SL_WITH_TRANSACTION)
 	{
@@ -476,24 +503,6 @@ sl_offsets_forget(int32 group_id)
 		forget(offset);
 		offset->has_position = false;
 	}
-}
-
-/* What a function was handed becomes the transaction's, if it was worked on. */
-static void
-decide_hand_out(SlStake *stake)
-{
-	if (stake->written)
-	{
-		stake->row.next_offset = stake->position;
-		stake->dirty = true;
-		memset(&stake->batch, 0, sizeof(SlBatch));
-	}
-	else if (stake->must_write)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
-				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
-				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
 }
 
 static void

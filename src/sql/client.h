@@ -6,6 +6,7 @@
 #define SL_CLIENT_H
 
 #include "nodes/parsenodes.h"
+#include "nodes/plannodes.h"
 
 typedef enum SlClientCall
 {
@@ -20,12 +21,14 @@ extern void sl_client_init(void);
 extern SlClientCall sl_client_call(void);
 
 /*
- * Around a utility command: DO, CALL and EXPLAIN are noted while they run (begin()
- * returns what to give to end()), BEGIN, COMMIT and ROLLBACK when they have run.
+ * Utility commands: each is noted before it runs, DO and CALL while they do (begin()
+ * returns what to give to end()), BEGIN, COMMIT and ROLLBACK when they have run;
+ * was_aborted: in a transaction that had failed; was_ended: and not only in a savepoint.
  */
-extern NodeTag sl_client_begin_command(Node *statement);
-extern void sl_client_end_command(NodeTag outer);
+extern void sl_client_note_command(PlannedStmt *command);
+extern bool sl_client_begin_procedure(PlannedStmt *command);
+extern void sl_client_end_procedure(bool outer);
 extern void sl_client_transaction_command(TransactionStmt *statement,
-										  bool was_aborted);
+										  bool was_aborted, bool was_ended);
 
 #endif							/* SL_CLIENT_H */

@@ -3,7 +3,12 @@
  *		What streamlog has to know of the executors that run.
  *
  * Which of them is the innermost, and whether that is the client's own
- * statement: see direct.c.
+ * statement: see direct.c and client.c.
+ *
+ * Where a statement of the client begins, and what is written in it: offsets.c decides
+ * by that what becomes of records.  A deferred trigger that runs at COMMIT is no part of
+ * the last statement; there, as in a call by fast path, no portal is active.  What we
+ * write ourselves is nobody's work.
  *
  * And how many rows of an INSERT or COPY have become records.  To PostgreSQL a
  * BEFORE ROW trigger that takes a row, as that of a topic's table does, means
@@ -14,10 +19,11 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/executor.h"
 #include "nodes/plannodes.h"
+#include "tcop/pquery.h"
 
+#include "catalog/catalog.h"
 #include "group/offsets.h"
 #include "sql/executor.h"
 #include "sql/guard.h"
@@ -29,14 +35,39 @@ static ExecutorCheckPerms_hook_type prev_check_perms = NULL;
 static SlExecution *innermost = NULL;
 static SlExecution *outermost = NULL;
 
-/* A statement of the client has changed data in the current transaction */
-static bool has_modified = false;
+/* What runs is no statement of the client, and has been counted as one */
+static bool outside = false;
+
+/* At this depth is what an EXPLAIN runs; 0: there is none */
+static int	explained_depth = 0;
+
+void
+sl_executor_begin_statement(void)
+{
+	outside = false;
+	sl_offsets_begin_statement();
+}
+
+static void
+begin_outermost(bool is_spi)
+{
+	if (!is_spi)
+		sl_executor_begin_statement();
+	else if (ActivePortal == NULL && !outside)
+	{
+		outside = true;
+		sl_offsets_begin_statement();
+	}
+}
 
 static void
 begin(SlExecution *execution)
 {
 	execution->produced = 0;
 	execution->outer = innermost;
+	execution->depth = innermost ? innermost->depth + 1 : 1;
+	execution->is_explained = (innermost && innermost->is_explained) ||
+		(execution->depth == explained_depth && !execution->modifies);
 	if (innermost == NULL)
 		outermost = execution;
 	innermost = execution;
@@ -48,8 +79,6 @@ sl_executor_begin_copy(SlExecution *copy)
 	memset(copy, 0, sizeof(SlExecution));
 	copy->is_copy = true;
 	copy->modifies = true;
-	if (innermost == NULL)
-		sl_offsets_begin_statement();
 	begin(copy);
 }
 
@@ -64,11 +93,23 @@ sl_executor_end(SlExecution *execution)
 void
 sl_executor_note_done(const SlExecution *execution)
 {
-	if (!execution->modifies)
-		return;
-	if (!execution->is_spi && execution->outer == NULL)
-		has_modified = true;
-	sl_offsets_note_write();
+	if (execution->modifies && !sl_catalog_is_running())
+		sl_offsets_note_write();
+}
+
+int
+sl_executor_begin_explain(void)
+{
+	int			outer = explained_depth;
+
+	explained_depth = innermost ? innermost->depth + 1 : 1;
+	return outer;
+}
+
+void
+sl_executor_end_explain(int outer)
+{
+	explained_depth = outer;
 }
 
 static void
@@ -92,8 +133,8 @@ executor_run(QueryDesc *query, ScanDirection direction, uint64 count,
 	SlExecution execution;
 
 	execution.query = query;
-	if (innermost == NULL && (!query->dest || query->dest->mydest != DestSPI))
-		sl_offsets_begin_statement();
+	if (innermost == NULL)
+		begin_outermost(query->dest && query->dest->mydest == DestSPI);
 	begin_query(&execution, query);
 	PG_TRY();
 	{
@@ -142,17 +183,9 @@ check_perms(List *range_table, bool raise)
 	return true;
 }
 
-static void
-xact_callback(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
-		has_modified = false;
-}
-
 void
 sl_executor_init(void)
 {
-	RegisterXactCallback(xact_callback, NULL);
 	prev_executor_run = ExecutorRun_hook;
 	ExecutorRun_hook = executor_run;
 	prev_executor_finish = ExecutorFinish_hook;
@@ -174,9 +207,9 @@ sl_executor_is_outermost(void)
 }
 
 bool
-sl_executor_has_modified(void)
+sl_executor_is_explained(void)
 {
-	return has_modified;
+	return innermost && innermost->is_explained;
 }
 
 PlannedStmt *

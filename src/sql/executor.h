@@ -15,6 +15,8 @@ typedef struct SlExecution
 	bool		is_copy;
 	bool		is_spi;			/* its result goes to a function */
 	bool		modifies;		/* it changes data, and not only in functions */
+	bool		is_explained;	/* an EXPLAIN of a query runs it, or what did */
+	int			depth;
 	uint64		produced;		/* rows that became records */
 	struct SlExecution *outer;
 } SlExecution;
@@ -32,12 +34,19 @@ extern void sl_executor_end(SlExecution *execution);
 extern void sl_executor_note_done(const SlExecution *execution);
 
 /*
- * The outermost on the stack, or NULL; is it the innermost too; and has one that was not
- * SPI's changed data in this transaction?
+ * The outermost on the stack, or NULL; is it the innermost too; and is that part of a
+ * query that an EXPLAIN runs?
  */
 extern const SlExecution *sl_executor_outermost(void);
 extern bool sl_executor_is_outermost(void);
-extern bool sl_executor_has_modified(void);
+extern bool sl_executor_is_explained(void);
+
+/* The client begins a statement that is not a query. */
+extern void sl_executor_begin_statement(void);
+
+/* Around an EXPLAIN; begin() returns what to give to end(). */
+extern int	sl_executor_begin_explain(void);
+extern void sl_executor_end_explain(int outer);
 
 /*
  * The plan of the client's statement, if that is a query whose result is on its

@@ -286,11 +286,11 @@ run_copy(SlUtility *u, CopyStmt *copy)
 		u->qc->nprocessed += execution.produced;
 }
 
-/* DO, CALL and EXPLAIN: see client.c. */
+/* DO and CALL: see client.c. */
 static void
-run_client_command(SlUtility *u)
+run_procedure(SlUtility *u)
 {
-	NodeTag		outer = sl_client_begin_command(u->pstmt->utilityStmt);
+	bool		outer = sl_client_begin_procedure(u->pstmt);
 
 	PG_TRY();
 	{
@@ -298,7 +298,24 @@ run_client_command(SlUtility *u)
 	}
 	PG_FINALLY();
 	{
-		sl_client_end_command(outer);
+		sl_client_end_procedure(outer);
+	}
+	PG_END_TRY();
+}
+
+/* A query that is explained takes nothing out of a log. */
+static void
+run_explain(SlUtility *u)
+{
+	int			outer = sl_executor_begin_explain();
+
+	PG_TRY();
+	{
+		run(u);
+	}
+	PG_FINALLY();
+	{
+		sl_executor_end_explain(outer);
 	}
 	PG_END_TRY();
 }
@@ -307,9 +324,10 @@ static void
 run_transaction_command(SlUtility *u, TransactionStmt *statement)
 {
 	bool		was_aborted = IsAbortedTransactionBlockState();
+	bool		was_ended = was_aborted && GetCurrentTransactionNestLevel() == 1;
 
 	run(u);
-	sl_client_transaction_command(statement, was_aborted);
+	sl_client_transaction_command(statement, was_aborted, was_ended);
 }
 
 static void
@@ -330,12 +348,15 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only_tree,
 	Node	   *statement = pstmt->utilityStmt;
 
 	sl_guard_check_command(statement);
+	sl_client_note_command(pstmt);
 	switch (nodeTag(statement))
 	{
 		case T_DoStmt:
 		case T_CallStmt:
+			run_procedure(&u);
+			break;
 		case T_ExplainStmt:
-			run_client_command(&u);
+			run_explain(&u);
 			break;
 		case T_TransactionStmt:
 			run_transaction_command(&u, (TransactionStmt *) statement);
