@@ -946,7 +946,7 @@ FROM (
 		ON h.classid OPERATOR(pg_catalog.=) s.group_id::pg_catalog.oid
 		AND h.objid OPERATOR(pg_catalog.=) s.topic_id::pg_catalog.oid
 		AND h.objsubid OPERATOR(pg_catalog.=) (3 OPERATOR(pg_catalog.+) (s.partition OPERATOR(pg_catalog.%) 65533))
-		AND s.is_target AND h.pid IS DISTINCT FROM s.pid
+		AND h.pid IS DISTINCT FROM s.pid
 	GROUP BY s.group_id, s.member, s.instance_id, s.is_fenced, s.pid, s.last_call) m
 JOIN streamlog.consumer_group g USING (group_id)
 LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) m.pid;

@@ -122,7 +122,7 @@ look(void)
 		nlocked = lock_unused(locked, nunused);
 	}
 	collect();
-	if (ntold > 0 && !SL_MUTANT("expire-forgets"))
+	if (ntold > 0)
 		sl_group_renew(told, ntold, tenth(SL_MAX_RENEWAL));
 	if (nlocked > 0)
 	{

@@ -32,7 +32,6 @@ typedef struct SlLagList
 typedef struct SlPartitionEnd
 {
 	bool		known;
-	int64		start;
 	int64		end;
 	int64		dated_offset;	/* of this the timestamp is known; -1: none */
 	bool		has_timestamp;
@@ -126,7 +125,6 @@ find_end(SlLagTopic *topic, int32 partition)
 		SlPartitionState state;
 
 		(void) sl_fetch_bounds(topic->topic, partition, &state);
-		end->start = state.log_start;
 		end->end = state.visible_end;
 		end->dated_offset = -1;
 		end->known = true;
@@ -138,7 +136,6 @@ static void
 find_lag(SlLagTopic *topic, SlLag *lag)
 {
 	SlPartitionEnd *end = find_end(topic, lag->partition);
-	int64		next;
 
 	CHECK_FOR_INTERRUPTS();
 	if (end == NULL)
@@ -146,12 +143,11 @@ find_lag(SlLagTopic *topic, SlLag *lag)
 	lag->end = end->end;
 	if (lag->committed < 0 || lag->committed >= end->end)
 		return;
-	next = Max(lag->committed, end->start);
-	if (end->dated_offset != next)
+	if (end->dated_offset != lag->committed)
 	{
-		end->has_timestamp = sl_fetch_timestamp(topic->topic, lag->partition, next,
-												&end->timestamp);
-		end->dated_offset = next;
+		end->has_timestamp = sl_fetch_timestamp(topic->topic, lag->partition,
+												lag->committed, &end->timestamp);
+		end->dated_offset = lag->committed;
 	}
 	lag->has_oldest = end->has_timestamp;
 	lag->oldest = end->timestamp;

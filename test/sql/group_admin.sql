@@ -6,8 +6,8 @@
 -- without the transaction's own offsets; a fenced member counts as active; members of
 -- another topic count; delete_group() leaves the transaction's offsets to be written;
 -- delete_offsets() does not; kick_member() does not look at instance_id; topics in
--- committed_offsets() or owners in the views not checked; blocked_by without the member's
--- own pid left out.
+-- committed_offsets() or owners in the views not checked; a reset keeps the metadata; the
+-- oldest record is one that was deleted; blocked_by shows the member's own session.
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;
@@ -24,7 +24,7 @@ GRANT regress_streamlog_b TO regress_streamlog_a;
 
 SELECT create_topic('orders', partitions => 2);
 SELECT create_topic('other');
-SELECT count(*) FROM produce_batch('orders', NULL, array_fill('v'::text, ARRAY[10]), partition => 0, record_time => '2001-01-01');
+SELECT count(produce('orders', NULL, 'v', partition => 0, record_time => '2001-01-01'::timestamptz + i * interval '3 hours')) FROM generate_series(0, 9) i;
 SELECT count(*) FROM produce_batch('orders', NULL, array_fill('v'::text, ARRAY[4]), partition => 1, record_time => '2001-01-02');
 SELECT count(*) FROM delete_records('orders', 0, 2);
 
@@ -151,6 +151,7 @@ SELECT * FROM committed_offsets('g', 'orders');
 SELECT kick_member('g', 'm3');
 BEGIN;
 SELECT * FROM reset_offsets('g', 'orders', to_offset => 3, dry_run => false);
+SELECT * FROM committed_offsets('g');
 SELECT delete_offsets('g', 'orders', 0);
 SELECT * FROM committed_offsets('g');
 COMMIT;
@@ -184,7 +185,7 @@ SELECT partition, next_offset FROM committed_offsets('g');
 SELECT * FROM reset_offsets('g', 'other', to_position => 'earliest', dry_run => false);
 SELECT consumer_group, topic, partition, committed_offset, end_offset, lag, oldest_unconsumed, age > '20 years' AS old
 FROM group_lag ORDER BY topic, partition;
--- what was deleted is not the oldest; an aborted record has no age
+-- what is deleted is not the oldest; an aborted record has no age
 SELECT count(*) FROM delete_records('orders', 0, 6);
 BEGIN;
 SELECT count(*) FROM produce_batch('other', NULL, '{a,b}');

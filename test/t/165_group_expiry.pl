@@ -32,7 +32,7 @@ sub sql
 sub soon
 {
 	my ($query, $what) = @_;
-	local $PostgreSQL::Test::Utils::timeout_default = 40;
+	local $PostgreSQL::Test::Utils::timeout_default = $ENV{SOON} || 40;
 
 	ok($node->poll_query_until('postgres', $query), $what);
 	return;
@@ -94,7 +94,7 @@ gone('idle', 'an unused group goes, with its offsets');
 cmp_ok(time - $start, '>', 2, 'after the retention');
 
 # A member keeps it: a session, also one that waits or has a transaction open, and a
-# member_id that calls.  Change: expire-forgets; no renewal.
+# member_id that calls.  Change: what is collected is not renewed.
 my $session = $node->background_psql('postgres', on_error_stop => 0);
 $session->query_safe("SELECT count(*) FROM streamlog.consume('orders', 'kept')");
 place('waiting', 'unused');
@@ -139,6 +139,14 @@ sql("SET allow_system_table_mods = on; BEGIN;"
 	  . "UPDATE streamlog.consumer_group SET last_used = now() - interval '1 day' WHERE name = 'given';"
 	  . "SELECT streamlog.alter_group('given', current_user); COMMIT");
 is(left_of('given'), 'given|2', 'a group that is given away is used');
+sql("SELECT count(*) FROM streamlog.poll('orders', 'late', member_id => 'm'); SELECT streamlog.kick_member('late', 'm')");
+usleep(500_000);
+sql("SET allow_system_table_mods = on; BEGIN;"
+	  . "UPDATE streamlog.consumer_group SET last_used = now() - interval '1 day' WHERE name = 'late';"
+	  . "SELECT streamlog.commit_offsets('orders', 'late', partitions => '{0}', next_offsets => '{1}', member_id => 'm');"
+	  . "SELECT streamlog.kick_member('late', 'm'); COMMIT");
+usleep(500_000);
+is(left_of('late'), 'late|2', 'so is one for which an offset is committed, by who is no member');
 
 SKIP:
 {
