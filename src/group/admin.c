@@ -108,27 +108,29 @@ SlOffsetListed *
 sl_admin_list_offsets(int32 group_id, int32 topic_id, int *n)
 {
 	int			nrows;
-	int			nmine;
 	SlOffsetListed *list = sl_offset_list(group_id, topic_id, &nrows);
-	SlOffset  **mine = sl_offsets_list(group_id, &nmine);
+	List	   *mine = sl_offsets_in_transaction(group_id);
+	ListCell   *lc;
 
-	list = repalloc_huge(list, mul_size(Max(nrows + nmine, 1), sizeof(SlOffsetListed)));
+	list = repalloc_huge(list, mul_size(Max(nrows + list_length(mine), 1),
+										sizeof(SlOffsetListed)));
 	qsort(list, nrows, sizeof(SlOffsetListed), compare_keys);
 	*n = nrows;
 
 	/* rows are written at the end of the transaction */
-	for (int i = 0; i < nmine; i++)
+	foreach(lc, mine)
 	{
-		SlStake    *stake = sl_offset_owned(mine[i]);
+		SlOffset   *offset = lfirst(lc);
+		SlStake    *stake = sl_offset_owned(offset);
 		SlOffsetListed *listed;
 
 		if (stake == NULL || !stake->dirty ||
-			(topic_id != 0 && mine[i]->key.topic_id != topic_id))
+			(topic_id != 0 && offset->key.topic_id != topic_id))
 			continue;
-		listed = find_listed(list, nrows, &mine[i]->key);
+		listed = find_listed(list, nrows, &offset->key);
 		if (listed == NULL)
 			listed = &list[(*n)++];
-		listed->key = mine[i]->key;
+		listed->key = offset->key;
 		listed->row = stake->row;
 	}
 	qsort(list, *n, sizeof(SlOffsetListed), compare_keys);
@@ -340,16 +342,12 @@ sl_admin_delete_offsets(SlConsumerGroup *group, SlTopic *topic, int32 partition)
 static void
 drop_stakes(int32 group_id)
 {
-	int			n;
-	SlOffset  **list = sl_offsets_list(group_id, &n);
+	ListCell   *lc;
 
-	for (int i = 0; i < n; i++)
+	foreach(lc, sl_offsets_in_transaction(group_id))
 	{
-		SlStake    *stake;
+		SlStake    *stake = sl_offset_change(lfirst(lc));
 
-		if (list[i]->nstakes == 0)
-			continue;
-		stake = sl_offset_change(list[i]);
 		clear_stake(stake);
 		memset(&stake->row, 0, sizeof(SlOffsetRow));
 		stake->position = 0;

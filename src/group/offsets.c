@@ -225,6 +225,22 @@ sl_offsets_in_hand(int32 group_id)
 	return list;
 }
 
+List *
+sl_offsets_in_transaction(int32 group_id)
+{
+	List	   *list = NIL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+
+		if (offset->key.group_id == group_id)
+			list = lappend(list, offset);
+	}
+	return list;
+}
+
 const SlSeen *
 sl_offset_seen(const SlOffset *offset)
 {

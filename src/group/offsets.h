@@ -125,6 +125,9 @@ extern SlOffset *sl_offsets_find(int32 group_id, int32 topic_id,
  */
 extern List *sl_offsets_in_hand(int32 group_id);
 
+/* Those that the current transaction has to do with, in no order. */
+extern List *sl_offsets_in_transaction(int32 group_id);
+
 /* What holds for the current transaction */
 extern const SlBatch *sl_offset_batch(const SlOffset *offset);
 extern const SlSeen *sl_offset_seen(const SlOffset *offset);
