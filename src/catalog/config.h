@@ -24,6 +24,7 @@ typedef struct SlTopicConfig
 	int64		timestamp_before_max_ms;
 	int64		timestamp_after_max_ms;
 	bool		log_append_time;	/* message.timestamp.type */
+	bool		notify;
 	uint8		compression;	/* SlCompression */
 	NameData	tablespace;		/* of new segments; empty: the database's */
 } SlTopicConfig;

@@ -36,6 +36,7 @@
 #include "base/errors.h"
 #include "catalog/catalog.h"
 #include "catalog/ddl.h"
+#include "catalog/notify_switch.h"
 #include "catalog/ours.h"
 #include "catalog/owner.h"
 #include "catalog/segment.h"
@@ -340,6 +341,8 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 {
 	SlTopic    *topic = sl_topic_open_owned(name, ShareUpdateExclusiveLock);
 	int32		before = topic->partitions;
+	bool		notify = topic->config.notify;
+	SlTopicConfig changed;
 	Jsonb	   *stored = sl_topic_config(topic->name);
 
 	if (config)
@@ -360,6 +363,8 @@ sl_ddl_alter_topic(const char *name, int32 partitions, Jsonb *config, Oid owner)
 
 	sl_topic_update(topic->topic_id, topic->relation, partitions != 0 ? partitions : before, stored);
 	CommandCounterIncrement();
+	sl_config_read(stored, &changed);
+	sl_notify_switch(topic->relation, Max(partitions, before), notify, changed.notify);
 	if (OidIsValid(owner))
 		sl_owner_change(topic, sl_topic_owner(topic), owner);
 	if (partitions != 0)

@@ -41,6 +41,7 @@
 
 #include "base/errors.h"
 #include "base/waitpoint.h"
+#include "catalog/notify_switch.h"
 #include "log/log.h"
 #include "log/search.h"
 #include "log/start.h"
@@ -191,6 +192,7 @@ static void
 initialise(SlTopic *topic, SlLog *log)
 {
 	SlPartitionRow row;
+	bool		notify;
 	int64		next = 0;
 	int64		committed_end = -1;
 	int64		segment_end = PG_INT64_MAX;
@@ -200,6 +202,7 @@ initialise(SlTopic *topic, SlLog *log)
 		elog(ERROR, "topic \"%s\" has no row for partition %d",
 			 topic->name, log->key.partition);
 	row.log_start = sl_start_committed(&log->key, row.log_start);
+	notify = sl_notify_is_on(topic);
 	SL_WAITPOINT("initialise-row-read");
 	sl_log_read_segments(log);
 
@@ -230,7 +233,7 @@ initialise(SlTopic *topic, SlLog *log)
 	sl_partition_init_done(log->part, row.log_start,
 						   Max(next, row.log_start), committed_end,
 						   active ? active->relation : InvalidOid,
-						   active ? active->base : -1);
+						   active ? active->base : -1, notify);
 }
 
 SlLog *

@@ -515,6 +515,8 @@ xact_callback(XactEvent event, void *arg)
 			if (npendings > 0)
 				SL_WAITPOINT("commit-before-release");
 			release_claims(true);
+			if (npendings > 0)
+				SL_WAITPOINT("commit-released");
 			sl_partition_wait_end();
 			forget_transaction();
 			break;

@@ -23,7 +23,9 @@
 
 #include "base/waitpoint.h"
 #include "shmem/claim.h"
+#include "shmem/notices.h"
 #include "shmem/partition_entry.h"
+#include "shmem/workers.h"
 
 #define SL_MIN_UNDECIDED		64
 #define SL_DEFAULT_UNDECIDED	16384
@@ -140,13 +142,17 @@ give_back(SlClaim *claim)
 	SpinLockRelease(&pool->free_lock);
 }
 
-/* Take a claim out of its list and wake whom that satisfies. */
+/*
+ * Take a claim out of its list, wake whom that satisfies, and the worker if it is to
+ * send a notification and does not know yet.
+ */
 static void
 end_claim(SlClaim *claim, int64 last, XLogRecPtr lsn)
 {
 	SlPartition *part = claim->part;
 	int64		before;
 	int64		after;
+	bool		is_news = false;
 
 	if (claim->first >= 0)
 	{
@@ -160,12 +166,16 @@ end_claim(SlClaim *claim, int64 last, XLogRecPtr lsn)
 		dlist_delete(&claim->node);
 		claim->first = -1;
 		after = sl_entry_visible_end(part);
+		if (part->notify == SL_NOTIFY_ON && after > before)
+			is_news = sl_notices_add(part);
 		if (after > before && !dlist_is_empty(&part->waiters))
 			sl_entry_release_and_wake(part, after);
 		else
 			LWLockRelease(&part->lock);
 	}
 	give_back(claim);
+	if (is_news)
+		sl_workers_wake_for_notices();
 }
 
 void

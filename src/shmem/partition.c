@@ -29,7 +29,7 @@
  * claims and its waiters: shared to read, exclusive to change.  An entry is
  * evicted, under both locks, when nobody has a claim on it or waits for it;
  * backends keep pointers to entries, so whoever locks one compares its key
- * first.  Order: table_lock, entry's lock.
+ * first.  Order: table_lock, entry's lock, that of the notices.
  *
  * Waiting: a backend may have an entry in the lists of many partitions; who moves
  * the end of one, or forgets it, takes out those that have what they want and wakes
@@ -59,6 +59,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "shmem/notices.h"
 #include "shmem/partition.h"
 #include "shmem/partition_entry.h"
 #include "shmem/waiters.h"
@@ -225,6 +226,7 @@ free_entry(XLogRecPtr *flush)
 		}
 		if (evict)
 		{
+			sl_notices_remove(part, true);
 			if (OidIsValid(part->key.relation))
 				hash_search(slots, &part->key, HASH_REMOVE, NULL);
 			memset(&part->key, 0, sizeof(SlPartitionKey));
@@ -237,8 +239,8 @@ free_entry(XLogRecPtr *flush)
 	return NULL;
 }
 
-static SlPartition *
-find_entry(const SlPartitionKey *key)
+SlPartition *
+sl_partition_find_entry(const SlPartitionKey *key)
 {
 	SlPartitionSlot *slot;
 	SlPartition *part = NULL;
@@ -254,7 +256,7 @@ find_entry(const SlPartitionKey *key)
 static SlPartition *
 find_or_make_entry(const SlPartitionKey *key)
 {
-	SlPartition *part = find_entry(key);
+	SlPartition *part = sl_partition_find_entry(key);
 	SlPartitionSlot *slot;
 	XLogRecPtr	flush = InvalidXLogRecPtr;
 	bool		found;
@@ -331,6 +333,7 @@ sl_partition_attach(const SlPartitionKey *key, SlPartition **part_p)
 			part->active_segment = InvalidOid;
 			part->active_base = -1;
 			part->log_start = 0;
+			part->notify = SL_NOTIFY_UNKNOWN;
 			my_init = part;
 			LWLockRelease(&part->lock);
 			return false;
@@ -347,7 +350,7 @@ sl_partition_attach(const SlPartitionKey *key, SlPartition **part_p)
 void
 sl_partition_init_done(SlPartition *part, int64 log_start, int64 log_end,
 					   int64 committed_end, Oid active_segment,
-					   int64 active_base)
+					   int64 active_base, bool notify)
 {
 	Assert(part == my_init);
 
@@ -364,6 +367,9 @@ sl_partition_init_done(SlPartition *part, int64 log_start, int64 log_end,
 	/* Somebody may have committed a higher start after the caller looked. */
 	if (log_start > part->log_start || SL_MUTANT("forget-raised-start"))
 		part->log_start = log_start;
+	/* Likewise the config. */
+	if (part->notify == SL_NOTIFY_UNKNOWN || SL_MUTANT("forget-switched-notify"))
+		part->notify = notify ? SL_NOTIFY_ON : SL_NOTIFY_OFF;
 	part->next = Max(Max(log_end, part->active_base), part->log_start);
 	part->committed_end = Max(committed_end, part->log_start);
 	part->stage = SL_PARTITION_READY;
@@ -507,7 +513,7 @@ void
 sl_partition_set_active(const SlPartitionKey *key, Oid active_segment,
 						int64 active_base)
 {
-	SlPartition *part = find_entry(key);
+	SlPartition *part = sl_partition_find_entry(key);
 
 	if (part == NULL)
 		return;
@@ -534,7 +540,7 @@ sl_partition_set_active(const SlPartitionKey *key, Oid active_segment,
 void
 sl_partition_raise_log_start(const SlPartitionKey *key, int64 log_start)
 {
-	SlPartition *part = find_entry(key);
+	SlPartition *part = sl_partition_find_entry(key);
 
 	if (part == NULL)
 		return;
@@ -547,7 +553,7 @@ sl_partition_raise_log_start(const SlPartitionKey *key, int64 log_start)
 void
 sl_partition_forget(const SlPartitionKey *key)
 {
-	SlPartition *part = find_entry(key);
+	SlPartition *part = sl_partition_find_entry(key);
 
 	if (part == NULL)
 		return;
@@ -555,6 +561,7 @@ sl_partition_forget(const SlPartitionKey *key)
 	if (sl_entry_has_key(part, key) && part->stage == SL_PARTITION_READY)
 	{
 		part->stage = SL_PARTITION_EMPTY;
+		sl_notices_remove(part, false);
 		sl_entry_release_and_wake(part, PG_INT64_MAX);
 	}
 	else
@@ -582,7 +589,10 @@ sl_partition_forget_database(Oid database)
 
 		LWLockAcquire(&part->lock, LW_EXCLUSIVE);
 		if (part->key.database == database && part->stage == SL_PARTITION_READY)
+		{
 			part->stage = SL_PARTITION_EMPTY;
+			sl_notices_remove(part, false);
+		}
 		LWLockRelease(&part->lock);
 	}
 }

@@ -53,7 +53,8 @@ extern void sl_partition_shmem_init(void);
 extern bool sl_partition_attach(const SlPartitionKey *key, SlPartition **part);
 extern void sl_partition_init_done(SlPartition *part, int64 log_start,
 								   int64 log_end, int64 committed_end,
-								   Oid active_segment, int64 active_base);
+								   Oid active_segment, int64 active_base,
+								   bool notify);
 extern void sl_partition_init_failed(void);
 
 extern bool sl_partition_read(SlPartition *part, const SlPartitionKey *key,

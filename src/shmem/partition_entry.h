@@ -1,6 +1,6 @@
 /*
  * partition_entry.h
- *		A partition in shared memory, for partition.c and claim.c alone.
+ *		A partition in shared memory, for partition.c, claim.c and notices.c alone.
  */
 #ifndef SL_PARTITION_ENTRY_H
 #define SL_PARTITION_ENTRY_H
@@ -19,6 +19,14 @@ typedef enum SlPartitionStage
 	SL_PARTITION_READY
 } SlPartitionStage;
 
+/* Is the worker to be told when the visible end moves? */
+typedef enum SlNotify
+{
+	SL_NOTIFY_UNKNOWN,			/* while INITIALISING, until somebody says so */
+	SL_NOTIFY_OFF,
+	SL_NOTIFY_ON
+} SlNotify;
+
 struct SlPartition
 {
 	LWLock		lock;
@@ -33,6 +41,9 @@ struct SlPartition
 	int64		active_base;
 	dlist_head	claims;
 	dlist_head	waiters;
+	SlNotify	notify;
+	bool		noticed;		/* in the list of notices, see notices.c */
+	dlist_node	notice;
 	ConditionVariable init_cv;	/* broadcast when INITIALISING ends */
 };
 
@@ -77,6 +88,9 @@ sl_entry_has_key(const SlPartition *part, const SlPartitionKey *key)
  * and released.  Does not raise.
  */
 extern void sl_entry_release_and_wake(SlPartition *part, int64 visible_end);
+
+/* The entry of a partition; NULL if it has none.  Takes table_lock, never raises. */
+extern SlPartition *sl_partition_find_entry(const SlPartitionKey *key);
 
 /* The entries in use, which stay where they are; n receives their number. */
 extern SlPartition *sl_partition_entries(int *n);

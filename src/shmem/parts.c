@@ -14,6 +14,7 @@
 
 #include "shmem/claim.h"
 #include "shmem/groups.h"
+#include "shmem/notices.h"
 #include "shmem/parts.h"
 #include "shmem/partition.h"
 #include "shmem/waiters.h"
@@ -30,6 +31,7 @@ static const SlShmemPart parts[] = {
 	{sl_partition_define_gucs, sl_partition_shmem_size, sl_partition_shmem_init},
 	{sl_claim_define_gucs, sl_claim_shmem_size, sl_claim_shmem_init},
 	{sl_groups_define_gucs, sl_groups_shmem_size, sl_groups_shmem_init},
+	{NULL, sl_notices_shmem_size, sl_notices_shmem_init},
 	{NULL, sl_waiters_shmem_size, sl_waiters_shmem_init},
 	{sl_workers_define_gucs, sl_workers_shmem_size, sl_workers_shmem_init},
 };

@@ -328,6 +328,20 @@ sl_workers_wake_launcher(void)
 		SetLatch(latch);
 }
 
+void
+sl_workers_wake_for_notices(void)
+{
+	SlWorkerSlot *slot;
+	Latch	   *latch;
+
+	LWLockAcquire(&table->lock, LW_SHARED);
+	slot = find_slot(MyDatabaseId);
+	latch = slot ? latch_of(slot->proc) : NULL;
+	LWLockRelease(&table->lock);
+	if (latch)
+		SetLatch(latch);
+}
+
 SlWorkerInfo *
 sl_workers_list(int *n)
 {

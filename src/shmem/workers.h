@@ -69,12 +69,14 @@ extern int	sl_workers_naptime(void);
 /*
  * Wake the worker of this database, if it runs; else the launcher, that it may
  * start one.  wake_for() says in addition which partition is to be looked at;
- * wake_launcher() tells it to look at the list of databases.  All take one
- * LWLock only, never raise and may be called in a transaction callback.
+ * wake_launcher() tells it to look at the list of databases; wake_for_notices() has
+ * the worker, if it runs, look at the notices and nothing else.  All take one LWLock
+ * only, never raise and may be called in a transaction callback.
  */
 extern void sl_workers_wake(void);
 extern void sl_workers_wake_for(SlWorkKind kind, Oid relation, int32 partition);
 extern void sl_workers_wake_launcher(void);
+extern void sl_workers_wake_for_notices(void);
 
 /* All running ones, in palloc'd memory; n receives their number. */
 extern SlWorkerInfo *sl_workers_list(int *n);

@@ -6,6 +6,9 @@
  * at once when a producer wakes it.  What is done is in log/ and group/; each job says
  * whether there is more of it, and as long as one does, all have another turn.
  *
+ * Notifications are sent between the looks, too: who asks for one wakes the worker for
+ * that alone, for to look at everything as often would cost too much.
+ *
  * A job runs transactions of its own, short ones, and holds nothing between
  * them: no lock, no snapshot.  An ERROR ends the job's turn and not the worker:
  * it is logged, the same one of the same job once a minute at most, and what
@@ -39,10 +42,12 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "base/clock.h"
 #include "catalog/catalog.h"
 #include "group/expire.h"
 #include "log/drop.h"
 #include "log/expire.h"
+#include "log/notify.h"
 #include "log/roll.h"
 #include "log/timeindex.h"
 #include "shmem/workers.h"
@@ -68,8 +73,10 @@ typedef struct SlJob
 static bool look_for_extension(void);
 
 /* The first one tells whether there is anything to do for the others. */
+#define SL_NOTIFY_JOB		1
 static const SlJob jobs[] = {
 	{"streamlog: looking for the extension", look_for_extension},
+	{"streamlog: sending notifications", sl_notify_due},
 	{"streamlog: rolling segments", sl_roll_due},
 	{"streamlog: making first segments", sl_roll_first_segments},
 	{"streamlog: removing deleted segments", sl_expire_due},
@@ -237,40 +244,61 @@ run_jobs(void)
 }
 
 /*
+ * Send the notifications that are due, and return how long to sleep then, at most
+ * timeout (ms).
+ */
+static long
+send_notifications(long timeout)
+{
+	static int64 next = 0;
+	long		wait;
+	bool		more = false;
+
+	wait = (long) (next - sl_clock_ms());
+	if (wait > 0)
+		return Min(timeout, wait);
+	wait = sl_notify_wait();
+	if (wait == 0)
+	{
+		/* what fails, or is locked, is not to keep us busy */
+		(void) run_job(SL_NOTIFY_JOB, &more);
+		next = sl_clock_ms() + SL_MIN_PAUSE;
+		wait = SL_MIN_PAUSE;
+		pgstat_report_stat(false);
+		pgstat_report_activity(STATE_IDLE, NULL);
+	}
+	return wait < 0 ? timeout : Min(timeout, wait);
+}
+
+/*
  * Sleep until somebody wakes us or the timeout is over; not before pause is
  * over, whoever wakes us, unless it is to end us.
  */
 static void
 nap(long pause, long timeout)
 {
-	TimestampTz start = GetCurrentTimestamp();
+	int64		start = sl_clock_ms();
 
 	/* our latch may have been reset meanwhile, in a wait for a lock */
 	if (sl_workers_is_woken())
 		timeout = pause;
 
-	for (;;)
+	while (extension_is_here)
 	{
-		long		slept = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
-		int			events;
+		long		slept = (long) (sl_clock_ms() - start);
 
 		if (slept >= timeout)
 			return;
-		events = WaitLatch(MyLatch,
-						   WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						   timeout - slept, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch,
+						 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 send_notifications(timeout - slept), PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		QueryCancelPending = false;
 		CHECK_FOR_INTERRUPTS();
-		if (events & WL_TIMEOUT)
-			return;
 
-		slept = TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
-		if (slept >= pause)
-			return;
-
-		/* woken too early: the rest of the pause, and no more */
-		timeout = pause;
+		/* if we are woken too early: the rest of the pause, and no more */
+		if (sl_workers_is_woken() || ConfigReloadPending)
+			timeout = pause;
 	}
 }
 
