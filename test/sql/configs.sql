@@ -90,6 +90,26 @@ ROLLBACK;
 SELECT config, value FROM describe_topic('c') WHERE source = 'topic';
 SELECT drop_topic('c');
 
+-- a transaction that changes notify cannot be prepared: shared memory is told at
+-- COMMIT; one that makes a topic can
+BEGIN;
+SELECT create_topic('c', config => '{"notify": true}');
+PREPARE TRANSACTION 'regress_streamlog';
+ROLLBACK PREPARED 'regress_streamlog';
+BEGIN;
+SELECT create_topic('c');
+SELECT alter_topic('c', config => '{"notify": true}');
+PREPARE TRANSACTION 'regress_streamlog';
+BEGIN;
+SELECT create_topic('c', config => '{"notify": "off"}');
+SAVEPOINT s;
+SELECT alter_topic('c', config => '{"notify": "on"}');
+SELECT produce('c', 'k', 'v');
+ROLLBACK TO s;
+SELECT alter_topic('c', 2, config => '{"notify": false}');
+PREPARE TRANSACTION 'regress_streamlog';
+ROLLBACK PREPARED 'regress_streamlog';
+
 --
 -- describe_topic(): for who may read or produce
 --

@@ -1,11 +1,11 @@
 # Drivers: the programs of the README run and print what it says; and whatever a
 # driver sends as a key or a value, in whichever way, arrives as the README's table
-# says, byte for byte.
+# says, byte for byte.  A consumer that waits for notifications hears of every record.
 #
 # Needs what scripts/test installs: psycopg 3 and 2, DBD::Pg, JDBC and a JDK.
 #
 # Mutations: convert a bytea by its output function; append at once in a transaction
-# block, too.
+# block, too; no sl_workers_wake_for_notices() in end_claim().
 
 use strict;
 use warnings;
@@ -137,6 +137,29 @@ for my $driver (
 	}
 	is(join("\n", @wrong), '', "$topic: " . @expected . ' records, byte for byte, at the offsets that were told');
 	is(sql("SELECT count(problem) FROM check_topic('$topic')"), 0, "$topic: in order");
+}
+
+# A consumer that waits for notifications, and one that looks by itself
+for my $notify ('true', 'false')
+{
+	my ($out, $err) = ('', '');
+	my $seconds = $notify eq 'true' ? $PostgreSQL::Test::Utils::timeout_default : 0.3;
+	my @listener = ('/usr/bin/python3', '-B', "$root/test/drivers/listen_psycopg.py", 'dbname=shop', 'Heard.of');
+
+	sql(qq(SELECT create_topic('Heard.of', 2, config => '{"notify": $notify}'); SELECT produce('Heard.of', NULL, 'first', partition => 0)));
+	my $program = IPC::Run::start([ @listener, 5, $seconds ], '>', \$out, '2>', \$err,
+		IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
+	for my $n (0 .. 3)
+	{
+		$program->pump until (() = $out =~ /^\d/mg) > $n;
+		sleep 1 if $n == 2;
+		my $partition = $n % 2;
+		sql("SELECT produce('Heard.of', NULL, 'value $n', partition => $partition)");
+	}
+	ok($program->finish, "notify $notify: the consumer gets through") or diag($err);
+	$out =~ s/^look\n//mg if $notify eq 'false';
+	is($out, "0 0 first\n0 1 value 0\n1 0 value 1\n0 2 value 2\n1 1 value 3\n", "notify $notify: it reads everything");
+	sql(q(SELECT drop_topic('Heard.of')));
 }
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal|XX000/, 'the server lives on');
