@@ -22,7 +22,8 @@
  * The wait is for a new end of any of the partitions, or a new assignment.  Every cause
  * is registered before it is looked at for the last time, and the latch is reset before
  * both, so nothing is missed; a partition that was passed over is looked at again every
- * 100 ms.
+ * 100 ms.  Each look also finds partitions that were added to the topics; nobody is
+ * woken by that, so there is one every 10 s.
  */
 #include "postgres.h"
 
@@ -30,6 +31,7 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/guc.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -44,6 +46,7 @@
 
 /* How often is looked at what sets no latch (ms) */
 #define SL_LOOK_AGAIN		100
+#define SL_LOOK_AT_TOPICS	10000
 
 /* Setting */
 static int	max_poll_interval = SL_DEFAULT_MAX_POLL_INTERVAL;
@@ -334,6 +337,20 @@ look(SlProgress *progress, bool waits)
 	turn = progress->left.max_records > 0 ? 0 : (turn + 1) % Max(readings->n, 1);
 }
 
+/* Partitions may have been added while the call waited. */
+static void
+open_topics_again(SlMembership *membership)
+{
+	AcceptInvalidationMessages();
+	for (int i = 0; i < membership->ntopics; i++)
+	{
+		const char *name = membership->topics[i]->name;
+
+		membership->topics[i] = sl_topic_open(name, strlen(name),
+											  AccessShareLock, ACL_SELECT);
+	}
+}
+
 /* Sleep until there may be something; false if the time is up. */
 static bool
 wait_for_more(SlProgress *progress, TimestampTz deadline)
@@ -344,6 +361,7 @@ wait_for_more(SlProgress *progress, TimestampTz deadline)
 
 	if (left <= 0)
 		return false;
+	left = Min(left, SL_LOOK_AT_TOPICS);
 	if (progress->passed_over || readings->settling)
 		left = Min(left, SL_LOOK_AGAIN);
 	for (int i = 0; i < readings->n && left > 0; i++)
@@ -395,6 +413,8 @@ sl_consume(SlConsumeCall *call)
 		if (waits)
 			ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (deadline != 0)
+			open_topics_again(call->membership);
 		look(&progress, waits);
 		if (waits && deadline == 0)
 			deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), wait);
