@@ -15,6 +15,7 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
 #include "utils/guc.h"
@@ -62,6 +63,7 @@ sl_waitpoint_reach(const char *name)
 	LOCKTAG		tag;
 	uint32		key;
 	int			save_timeout = LockTimeout;
+	int			save_deadlock = DeadlockTimeout;
 
 	if (!list_has(waitpoints, name))
 		return;
@@ -70,8 +72,13 @@ sl_waitpoint_reach(const char *name)
 	key = DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, SL_WAITPOINT_CLASS, key, 2);
 
-	/* the session's lock_timeout is not meant for the test's locks */
+	/*
+	 * The session's lock_timeout is not meant for the test's locks.  Nor is
+	 * the look for a deadlock: its alarm comes also when the wait is over, sets
+	 * the latch, and hides that something else has failed to.
+	 */
 	LockTimeout = 0;
+	DeadlockTimeout = INT_MAX;
 	PG_TRY();
 	{
 		(void) LockAcquire(&tag, ExclusiveLock, false, false);
@@ -79,9 +86,13 @@ sl_waitpoint_reach(const char *name)
 	PG_FINALLY();
 	{
 		LockTimeout = save_timeout;
+		DeadlockTimeout = save_deadlock;
 	}
 	PG_END_TRY();
 	LockRelease(&tag, ExclusiveLock, false);
+
+	/* the wait has reset the latch, whoever set it meanwhile */
+	SetLatch(MyLatch);
 }
 
 bool
