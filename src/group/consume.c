@@ -361,7 +361,6 @@ wait_for_more(SlProgress *progress, TimestampTz deadline)
 
 	if (left <= 0)
 		return false;
-	SL_WAITPOINT("consume-before-wait");
 	left = Min(left, SL_LOOK_AT_TOPICS);
 	if (progress->passed_over || readings->settling)
 		left = Min(left, SL_LOOK_AGAIN);
