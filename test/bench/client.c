@@ -10,17 +10,23 @@
  *		binary arrays, "copy" is COPY BINARY.  The messages are built before the
  *		clock starts, so that what is measured is the server.
  *
- *	client CONNINFO wait log|notify TOPIC-OR-TABLE RECORDS RATE
+ *	client CONNINFO wait log|group|group-begin|notify TOPIC-OR-TABLE RECORDS RATE
  *		Produce RATE records a second, one a transaction, while another
  *		connection waits for them and reads them.  Print, in milliseconds, the
  *		median and the 99th percentile from the producer's answer to the
  *		consumer's, then of the same from the producer's call on.  The consumer
- *		of "log" waits in fetch_records(), the one of "notify" for a NOTIFY that
- *		the producer sends along with its INSERT.
+ *		of "log" waits in fetch_records(), the one of "group" in consume() in a
+ *		consumer group, the one of "group-begin" in the same between BEGIN and
+ *		COMMIT, the one of "notify" for a NOTIFY that the producer sends along
+ *		with its INSERT.
+ *
+ *	client CONNINFO drain FORM NAME CONSUMER RECORDS
+ *		Read RECORDS records in batches of 500, and note after each that they
+ *		are done; what the forms do is in the table of drain.c.  Print the seconds
+ *		that it took, and the seconds of CPU time of the server's process.
  */
 #include <arpa/inet.h>
 #include <endian.h>
-#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -30,7 +36,7 @@
 #include <string.h>
 #include <time.h>
 
-#include <libpq-fe.h>
+#include "client.h"
 
 #define BATCH 1000
 #define VALUE_SIZE 100
@@ -38,49 +44,6 @@
 
 /* how long a consumer may be without a record before the run counts as failed */
 #define PATIENCE_MS 10000
-
-static const char *conninfo;
-
-static void
-fail(const char *what, PGconn *conn)
-{
-	fprintf(stderr, "client: %s: %s\n", what,
-			conn ? PQerrorMessage(conn) : strerror(errno));
-	exit(1);
-}
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec + t.tv_nsec / 1e9;
-}
-
-static PGconn *
-connect_server(void)
-{
-	PGconn	   *conn = PQconnectdb(conninfo);
-
-	if (PQstatus(conn) != CONNECTION_OK)
-		fail("connect", conn);
-	return conn;
-}
-
-static void
-expect(PGconn *conn, PGresult *result, ExecStatusType status, const char *what)
-{
-	if (PQresultStatus(result) != status)
-		fail(what, conn);
-	PQclear(result);
-}
-
-static void
-command(PGconn *conn, const char *sql)
-{
-	expect(conn, PQexec(conn, sql), PGRES_COMMAND_OK, sql);
-}
 
 static void
 prepare(PGconn *conn, const char *sql)
@@ -233,9 +196,33 @@ copy(const char *table, bool all_columns, long batches, bool each)
 
 /* Wait */
 
+typedef struct WaitKind
+{
+	const char *name;
+	bool		notify;
+	bool		block;			/* between BEGIN and COMMIT */
+	const char *produce;		/* with %s for the topic or table */
+	const char *read;
+} WaitKind;
+
+#define PRODUCE "SELECT streamlog.produce('%s', NULL, $1::bytea)"
+
+static const WaitKind wait_kinds[] = {
+	{"log", false, false, PRODUCE,
+		"SELECT value FROM streamlog.fetch_records('%s', 0, $1, max_wait => '10 s')"},
+	{"group", false, false, PRODUCE,
+		"SELECT value FROM streamlog.consume('%s', 'waiting', max_wait => '10 s')"},
+	{"group-begin", false, true, PRODUCE,
+		"SELECT value FROM streamlog.consume('%s', 'waiting', max_wait => '10 s')"},
+	/* the identity of an empty table begins at 1, offsets at 0 */
+	{"notify", true, false,
+		"WITH i AS (INSERT INTO %s (value) VALUES ($1)) SELECT pg_notify('waited', '')",
+		"SELECT value FROM %s WHERE id > $1 ORDER BY id LIMIT 500"}
+};
+
 typedef struct Run
 {
-	bool		notify;
+	const WaitKind *kind;
 	const char *name;			/* of the topic or table */
 	long		records;
 	double		rate;
@@ -256,13 +243,7 @@ wait_producer(void *arg)
 	int			formats[] = {1};
 	double		start;
 
-	if (run->notify)
-		snprintf(sql, sizeof(sql),
-				 "WITH i AS (INSERT INTO %s (value) VALUES ($1)) SELECT pg_notify('waited', '')",
-				 run->name);
-	else
-		snprintf(sql, sizeof(sql),
-				 "SELECT streamlog.produce('%s', NULL, $1::bytea)", run->name);
+	snprintf(sql, sizeof(sql), run->kind->produce, run->name);
 	prepare(conn, sql);
 
 	start = now();
@@ -314,40 +295,37 @@ wait_for_notify(PGconn *conn)
 static void
 wait_consumer(Run *run, PGconn *conn)
 {
-	int64_t		position;
 	long		seen = 0;
+	double		last = now();
 
 	while (seen < run->records)
 	{
-		const char *values[] = {(char *) &position};
-		int			lengths[] = {8};
-		int			formats[] = {1};
 		PGresult   *result;
 		double		time;
 
-		position = htobe64(seen);
-		if (run->notify)
+		if (run->kind->notify)
 			wait_for_notify(conn);
-		result = PQexecPrepared(conn, "s", 1, values, lengths, formats, 1);
+		if (run->kind->block)
+			command(conn, "BEGIN");
+		result = execute_int8(conn, "read", seen);
 		time = now();
-		if (PQresultStatus(result) != PGRES_TUPLES_OK)
-			fail("consumer", conn);
-		if (PQntuples(result) == 0 && !run->notify)
-			fail("no record came", conn);
 		for (int i = 0; i < PQntuples(result); i++)
 		{
-			int64_t		number;
+			int64_t		number = get_int8(result, i, 0);
 
-			memcpy(&number, PQgetvalue(result, i, 0), 8);
-			if (be64toh(number) != seen)
+			if (number != seen)
 			{
 				fprintf(stderr, "client: record %ld came in place of %ld\n",
-						(long) be64toh(number), seen);
+						(long) number, seen);
 				exit(1);
 			}
-			run->returned[seen++] = time;
+			run->returned[seen++] = last = time;
 		}
 		PQclear(result);
+		if (run->kind->block)
+			command(conn, "COMMIT");
+		if (time - last > PATIENCE_MS / 1000.0)
+			fail("no record came", NULL);
 	}
 }
 
@@ -383,19 +361,10 @@ wait_for_records(Run *run)
 	run->answered = calloc(run->records, sizeof(double));
 	run->returned = calloc(run->records, sizeof(double));
 
-	if (run->notify)
-	{
+	if (run->kind->notify)
 		command(conn, "LISTEN waited");
-		/* the identity of an empty table begins at 1, offsets at 0 */
-		snprintf(sql, sizeof(sql),
-				 "SELECT value, id FROM %s WHERE id > $1::bigint ORDER BY id LIMIT 500",
-				 run->name);
-	}
-	else
-		snprintf(sql, sizeof(sql),
-				 "SELECT value, record_offset FROM streamlog.fetch_records('%s', 0, $1::bigint, max_wait => '%d ms')",
-				 run->name, PATIENCE_MS);
-	prepare(conn, sql);
+	snprintf(sql, sizeof(sql), run->kind->read, run->name);
+	prepare_int8(conn, "read", sql);
 	if (pthread_create(&producer, NULL, wait_producer, run) != 0)
 		fail("pthread_create", NULL);
 	wait_consumer(run, conn);
@@ -403,6 +372,13 @@ wait_for_records(Run *run)
 	print_percentiles(run, run->answered, " ");
 	print_percentiles(run, run->called, "\n");
 	PQfinish(conn);
+}
+
+static void
+usage(void)
+{
+	fprintf(stderr, "client: see the head of client.c\n");
+	exit(1);
 }
 
 int
@@ -418,15 +394,21 @@ main(int argc, char **argv)
 			 atol(argv[5]) / BATCH, strcmp(argv[6], "each") == 0);
 	else if (strcmp(what, "wait") == 0 && argc == 7)
 	{
-		Run			run = {strcmp(argv[3], "notify") == 0, argv[4],
-		atol(argv[5]), atof(argv[6])};
+		Run			run = {NULL, argv[4], atol(argv[5]), atof(argv[6])};
 
+		for (size_t i = 0; i < sizeof(wait_kinds) / sizeof(WaitKind); i++)
+			if (strcmp(wait_kinds[i].name, argv[3]) == 0)
+				run.kind = &wait_kinds[i];
+		if (run.kind == NULL)
+			usage();
 		wait_for_records(&run);
 	}
-	else
+	else if (strcmp(what, "drain") == 0 && argc == 7)
 	{
-		fprintf(stderr, "client: see the head of client.c\n");
-		return 1;
+		if (!drain(argv[3], argv[4], argv[5], atol(argv[6])))
+			usage();
 	}
+	else
+		usage();
 	return 0;
 }

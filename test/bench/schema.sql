@@ -83,7 +83,8 @@ BEGIN
 	END LOOP;
 END $$;
 
--- Read all records, 1000 at a time.  The counts have every record taken apart.
+-- Read all records of one partition after the other, 1000 at a time.  The counts have
+-- every record taken apart.
 CREATE FUNCTION bench.read_topic(topic text, times bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -95,14 +96,17 @@ DECLARE
 	with_value bigint;
 BEGIN
 	FOR i IN 1 .. times LOOP
-		next := 0;
-		LOOP
-			SELECT count(*), max(record_offset), count(key), count(value)
-			INTO n, last, with_key, with_value
-			FROM streamlog.fetch_records(topic, 0, next, 1000, 100000000);
-			EXIT WHEN n = 0;
-			records := records + n;
-			next := last + 1;
+		FOR p IN 0 .. (SELECT max(c.partition) FROM streamlog.partitions c
+				WHERE c.topic = read_topic.topic) LOOP
+			next := 0;
+			LOOP
+				SELECT count(*), max(record_offset), count(key), count(value)
+				INTO n, last, with_key, with_value
+				FROM streamlog.fetch_records(topic, p, next, 1000, 100000000);
+				EXIT WHEN n = 0;
+				records := records + n;
+				next := last + 1;
+			END LOOP;
 		END LOOP;
 	END LOOP;
 	RETURN records;
@@ -198,3 +202,75 @@ BEGIN
 END $$;
 CREATE TRIGGER outbox AFTER INSERT ON bench.with_outbox
 	FOR EACH ROW EXECUTE FUNCTION bench.fill_outbox();
+
+-- What consumers read is put here by INSERT .. SELECT; how far those of tables are.
+CREATE TABLE bench.consumed (id bigint, created timestamptz, key bytea, value bytea);
+CREATE TABLE bench.position (consumer text PRIMARY KEY, last bigint NOT NULL);
+
+-- Events like the records, with a tick after every 500, each in a transaction; the
+-- queue has come with its first tick.  Not
+-- by insert_event(), so that it does not take minutes.
+CREATE PROCEDURE bench.fill_queue(queue text, ticks bigint)
+LANGUAGE plpgsql AS $$
+DECLARE
+	event_table text := pgq.current_event_table(queue);
+	event_values text[] := bench.text_batch();
+BEGIN
+	SET synchronous_commit = off;
+	FOR i IN 1 .. ticks LOOP
+		EXECUTE format('INSERT INTO %s (ev_time, ev_type, ev_data)
+			SELECT now(), ''record'', v FROM unnest($1[1:500]) v', event_table) USING event_values;
+		COMMIT;
+		IF pgq.ticker(queue) IS NULL THEN
+			RAISE 'there is no tick after 500 events';
+		END IF;
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- Consume batches of that many records, each in a transaction.
+CREATE PROCEDURE bench.consume_batches(topic text, consumer_group text, batches bigint,
+	max_records int)
+LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	FOR i IN 1 .. batches LOOP
+		SELECT count(value) INTO n FROM streamlog.consume(topic, consumer_group,
+			max_records => consume_batches.max_records);
+		IF n <> max_records THEN
+			RAISE 'a batch has % records', n;
+		END IF;
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- Groups "group 1" and so on, of one member; members of one group.
+CREATE PROCEDURE bench.join_groups(topic text, first int, last int)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN first .. last LOOP
+		PERFORM FROM streamlog.poll(topic, 'group ' || i, max_records => 0, member_id => 'member');
+		COMMIT;
+	END LOOP;
+END $$;
+CREATE PROCEDURE bench.join_members(topic text, consumer_group text, members int)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. members LOOP
+		PERFORM FROM streamlog.poll(topic, consumer_group, max_records => 0,
+			member_id => 'member ' || i);
+		COMMIT;
+	END LOOP;
+END $$;
+
+-- One record after the other, each by the next one of these groups.
+CREATE PROCEDURE bench.consume_in_turn(topic text, groups int, records bigint)
+LANGUAGE plpgsql AS $$
+BEGIN
+	FOR i IN 1 .. records LOOP
+		PERFORM FROM streamlog.consume(topic, 'group ' || i % groups + 1, max_records => 1,
+			member_id => 'member');
+		COMMIT;
+	END LOOP;
+END $$;
