@@ -194,9 +194,8 @@ is(join(' ', map { $_->{end_offset} } @told),
 	join(' ', sort { $a <=> $b } map { $_->{end_offset} } @told), 'they go forward');
 hears_nothing($busy, 'nothing is sent while nothing moves');
 
-# A worker that ends leaves nothing undone.
-# Mutation: take partitions out of the list before the notifications are committed
-# (also below, at a waitpoint).
+# A worker that ends leaves nothing undone; in the middle of it: below, at a waitpoint.
+# Mutation: have a worker that starts empty the list.
 my $old = sql($worker);
 sql("SELECT pg_terminate_backend($old)");
 produce('orders');
