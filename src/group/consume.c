@@ -405,6 +405,8 @@ sl_consume(SlConsumeCall *call)
 												  ALLOCSET_SMALL_SIZES);
 	bool		waits;
 
+	if (call->how != SL_DEFERRED)
+		sl_offsets_must_flush();
 	do
 	{
 		MemoryContextReset(context);

@@ -36,6 +36,11 @@
  * away, and the next statement that is handed more finds it decided: in doubt a
  * duplicate, never a loss.
  *
+ * Who only confirms does not wait for the disk: a crash that takes that back has the
+ * records handed out again, which deferred consumers must expect of it anyway.  What was
+ * made with it, the place where a partition starts, is in WAL before any record that
+ * is produced later, so nothing is skipped.
+ *
  * Nothing here is shared, but for what groups.h says; a partition without a group has
  * neither lock nor row, only a position.
  */
@@ -43,6 +48,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -50,6 +56,7 @@
 
 #include "base/waitpoint.h"
 #include "group/offsets.h"
+#include "log/transaction.h"
 
 /* The partitions of a group, or of none (0), that this session knows */
 typedef struct SlKnownGroup
@@ -64,6 +71,7 @@ static HTAB *known_groups = NULL;
 /* The current transaction */
 static dlist_head tx_offsets = DLIST_STATIC_INIT(tx_offsets);
 static bool committing = false;
+static bool must_flush = false; /* what it writes must outlive a crash */
 static uint64 statement = 1;
 
 static char session_member[16] = "";
@@ -315,6 +323,7 @@ sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
 	SlOffsetRow row;
 
 	check_not_committing();
+	must_flush = must_flush || wait;
 	if (stake)
 		return sl_offset_change(offset);
 	if (offset->key.group_id == 0)
@@ -521,6 +530,28 @@ sl_offsets_forget(int32 group_id)
 	}
 }
 
+void
+sl_offsets_must_flush(void)
+{
+	must_flush = true;
+}
+
+/*
+ * A transaction that does nothing but write rows which may be lost in a crash does not
+ * wait for its WAL.  Before they are written, since that takes an xid.
+ */
+static void
+relax_commit(void)
+{
+	if ((must_flush && !SL_MUTANT("never-flush")) ||
+		synchronous_commit == SYNCHRONOUS_COMMIT_OFF ||
+		TransactionIdIsValid(GetTopTransactionIdIfAny()) ||
+		sl_transaction_has_records())
+		return;
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
 static void
 at_precommit(void)
 {
@@ -548,6 +579,8 @@ at_precommit(void)
 	}
 	if (list == NIL)
 		return;
+
+	relax_commit();
 
 	/* in one order, so that the rows of a group come to lie side by side */
 	list_sort(list, compare_offsets);
@@ -618,6 +651,7 @@ end_transaction(bool commit)
 		dlist_delete(&offset->tx_node);
 	}
 	committing = false;
+	must_flush = false;
 }
 
 static void

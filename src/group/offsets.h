@@ -160,6 +160,12 @@ extern void sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer,
 							   SlHandOut how, int64 reached);
 
 /*
+ * What this transaction does to offsets is to outlive a crash; so it is, too, if it owned
+ * something by waiting, or has written anything else.
+ */
+extern void sl_offsets_must_flush(void);
+
+/*
  * The statements of the client are counted, so that what is written after a hand-out
  * in the same one is known to be work on it.
  */

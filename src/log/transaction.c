@@ -425,6 +425,12 @@ sl_transaction_flush(SlProducedReport report, void *arg)
 	enable_producer_timeout();
 }
 
+bool
+sl_transaction_has_records(void)
+{
+	return npendings > 0;
+}
+
 void
 sl_transaction_read(SlProducedReport visitor, void *arg)
 {

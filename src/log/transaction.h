@@ -22,6 +22,9 @@ extern void sl_transaction_init(void);
 extern SlRecord *sl_transaction_add(SlTopic *topic, int32 partition,
 									Size tuple_len);
 
+/* Has it produced anything, even if that has been appended or rolled back? */
+extern bool sl_transaction_has_records(void);
+
 /*
  * Visit what is buffered; these records have no offset yet.  May raise if some
  * are in the temporary file.
