@@ -155,7 +155,8 @@ refuse_commit(SlMembership *membership, const SlDue *due, const SlStake *stake,
 {
 	const SlConsumer *consumer = &membership->consumer;
 
-	forget_batch(due->offset);
+	if (consumer->is_session)
+		forget_batch(due->offset);
 	if (!is_known || stake->row.member[0] == '\0')
 		ereport(ERROR,
 				(errcode(is_known ? ERRCODE_SL_STALE_EPOCH : ERRCODE_SL_UNKNOWN_MEMBER),
@@ -208,9 +209,9 @@ sl_commit_offsets(SlMembership *membership, const int64 *offsets,
 	SlDue	   *due;
 
 	/* a member_id lets go of nothing here: it may have more in hand */
-	sl_member_declare(membership,
-					  membership->consumer.is_session || SL_MUTANT("run-moves-early"),
-					  false, &readings);
+	sl_member_declare_if_member(membership,
+								membership->consumer.is_session ||
+								SL_MUTANT("run-moves-early"), &readings);
 	due = offsets ? given_offsets(membership, offsets, n) :
 		handed_out(membership, n);
 	result = palloc_array(SlPartitionOffset, Max(*n, 1));

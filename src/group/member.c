@@ -132,9 +132,9 @@ assigned_partitions(SlMembership *membership, const SlDeclaration *declaration,
 	}
 }
 
-void
-sl_member_declare(SlMembership *membership, bool lets_go, bool waits,
-				  SlReadings *readings)
+static void
+declare(SlMembership *membership, bool joins, bool lets_go, bool waits,
+		SlReadings *readings)
 {
 	SlConsumer *consumer = &membership->consumer;
 	SlDeclaration declaration = {
@@ -142,6 +142,7 @@ sl_member_declare(SlMembership *membership, bool lets_go, bool waits,
 		.member = consumer->member,
 		.instance = membership->instance,
 		.is_session = consumer->is_session,
+		.joins = joins,
 		.lets_go = lets_go,
 		.waits = waits,
 		.max_poll_interval = membership->max_poll_interval,
@@ -178,6 +179,20 @@ sl_member_declare(SlMembership *membership, bool lets_go, bool waits,
 		refuse(membership, &declaration, result);
 	sl_groups_note_call(membership->max_poll_interval);
 	assigned_partitions(membership, &declaration, readings);
+}
+
+void
+sl_member_declare(SlMembership *membership, bool lets_go, bool waits,
+				  SlReadings *readings)
+{
+	declare(membership, true, lets_go, waits, readings);
+}
+
+void
+sl_member_declare_if_member(SlMembership *membership, bool lets_go,
+							SlReadings *readings)
+{
+	declare(membership, false, lets_go, false, readings);
 }
 
 static void

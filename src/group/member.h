@@ -33,6 +33,10 @@ typedef struct SlReadings
 extern void sl_member_declare(SlMembership *membership, bool lets_go,
 							  bool waits, SlReadings *readings);
 
+/* The same, but who is no member does not become one; then joined is set. */
+extern void sl_member_declare_if_member(SlMembership *membership,
+										bool lets_go, SlReadings *readings);
+
 /* Was the partition asked for? */
 extern bool sl_member_wants(const SlMembership *membership, int32 topic_id,
 							int32 partition);

@@ -236,6 +236,12 @@ declare(SlDeclaring *ing)
 		me = sl_group_find_member(group, d->member);
 		sl_group_put_out_overdue(group, ing->now, me);
 	}
+	if (me == NULL && !d->joins)
+	{
+		d->joined = true;
+		ing->result = SL_DECLARED;
+		return SL_STEP_DONE;
+	}
 	ing->result = refusal(group, me, ing);
 	if (ing->result != SL_DECLARED)
 		return SL_STEP_DONE;
@@ -296,7 +302,7 @@ sl_group_declare(SlDeclaration *d)
 
 	sl_groups_attach();
 	sl_group_wait_end();
-	if (d->is_session)
+	if (d->is_session && d->joins)
 		sl_group_note_joined(&d->key, d->member);
 	for (int i = 0; i < d->ntopics; i++)
 		most += d->topics[i].partitions;

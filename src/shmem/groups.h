@@ -62,6 +62,7 @@ typedef struct SlDeclaration
 	const char *member;
 	const char *instance;		/* or NULL */
 	bool		is_session;		/* the member ends with this session */
+	bool		joins;			/* who is no member becomes one */
 	bool		lets_go;		/* what is to move may, at this call */
 	bool		waits;			/* set this backend's latch when the member's
 								 * assignment changes, until wait_end() */
@@ -81,7 +82,8 @@ typedef struct SlDeclaration
 	/* out */
 	SlAssigned *assigned;		/* palloc'd; by topic and partition */
 	int			nassigned;
-	bool		joined;			/* was no member before this call */
+	bool		joined;			/* was no member before this call, and may
+								 * still be none */
 	bool		full;			/* a topic is left out for want of memory */
 	bool		settling;		/* some are not given out yet, in the first
 								 * seconds of the group: look again soon */

@@ -298,6 +298,8 @@ streamlog_next_offset(PG_FUNCTION_ARGS)
 	SlMembership membership;
 	int64		offset;
 
+	/* another process knows nothing of this session's position */
+	PreventCommandIfParallelMode(function);
 	sl_group_args_not_null(fcinfo, 2, function, "partition");
 	(void) sl_group_args_read(fcinfo, &args,
 							  PG_ARGISNULL(1) ? SL_GROUP_OPTIONAL : SL_GROUP_EXPECTED,
@@ -318,6 +320,7 @@ streamlog_leave(PG_FUNCTION_ARGS)
 	SlConsumerGroup *group;
 	SlConsumer	consumer = {0};
 
+	sl_direct_check_can_produce("leave()");
 	sl_group_args_not_null(fcinfo, 0, "leave()", "consumer_group");
 	group = sl_group_open(name);
 	if (group == NULL)

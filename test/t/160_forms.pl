@@ -4,9 +4,7 @@
 #
 # The test consume_forms has all others, and says what is to be seen.
 #
-# Mutations: ask IsTransactionBlock() whether there was a BEGIN, which is true in a
-# pipeline; the statement of the client is not counted for each Execute; a call by fast
-# path counts as a DO.
+# Mutations: the statements of the client are not counted; every CALL is the client's.
 
 use strict;
 use warnings;
