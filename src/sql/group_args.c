@@ -10,6 +10,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 
 #include "catalog/group_row.h"
 #include "catalog/topic_row.h"
@@ -116,6 +117,21 @@ compare_names(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
+ArrayType *
+sl_group_args_topics(FunctionCallInfo fcinfo, int arg, bool is_list)
+{
+	Datum		name;
+
+	if (is_list)
+		return PG_GETARG_ARRAYTYPE_P(arg);
+	name = PointerGetDatum(PG_GETARG_TEXT_PP(arg));
+	if (VARSIZE_ANY_EXHDR(name) > 0 && *VARDATA_ANY(name) == '{')
+		return DatumGetArrayTypeP(OidInputFunctionCall(F_ARRAY_IN,
+													   TextDatumGetCString(name),
+													   TEXTOID, -1));
+	return construct_array(&name, 1, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
 /* The names that an array or a text gives; none if it is null. */
 static List *
 named_topics(FunctionCallInfo fcinfo, const SlGroupArgs *args)
@@ -127,10 +143,8 @@ named_topics(FunctionCallInfo fcinfo, const SlGroupArgs *args)
 
 	if (PG_ARGISNULL(args->topics))
 		return NIL;
-	if (!args->is_list)
-		return list_make1(sl_group_args_text(fcinfo, args->topics));
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(args->topics), TEXTOID, -1, false,
-					  TYPALIGN_INT, &elements, &nulls, &n);
+	deconstruct_array(sl_group_args_topics(fcinfo, args->topics, args->is_list),
+					  TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])

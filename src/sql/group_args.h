@@ -6,6 +6,7 @@
 #define SL_GROUP_ARGS_H
 
 #include "fmgr.h"
+#include "utils/array.h"
 
 #include "group/consume.h"
 
@@ -40,6 +41,14 @@ typedef enum SlGroupUse
  */
 extern bool sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 							   SlGroupUse use, SlMembership *membership);
+
+/*
+ * The topics that are named, not null: an array, or a text, which is a name, or an
+ * array as a literal: no name has a brace, and a list without a type is taken for a
+ * text.  Raises for a malformed one.
+ */
+extern ArrayType *sl_group_args_topics(FunctionCallInfo fcinfo, int arg,
+									   bool is_list);
 
 /* Null or an offset reset policy; the default is given. */
 extern SlResetPolicy sl_group_args_reset_policy(FunctionCallInfo fcinfo, int arg,

@@ -245,11 +245,24 @@ give_up_locks(const SlWait *wait)
 }
 
 static void
-wait_for_topics(FunctionCallInfo fcinfo, bool is_list, const Datum *names, int n)
+wait_for_topics(FunctionCallInfo fcinfo, bool is_list)
 {
 	const SlGroupArgs args = {SL_FUNCTION, 0, is_list, -1, 1, -1, 3, -1, -1, -1};
 	SlWait		wait = {0};
+	Datum	   *names;
+	bool	   *nulls;
+	int			n;
 	int64		ms;
+
+	sl_group_args_not_null(fcinfo, 0, SL_FUNCTION, "topics");
+	deconstruct_array(sl_group_args_topics(fcinfo, 0, is_list), TEXTOID, -1,
+					  false, TYPALIGN_INT, &names, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("argument \"%s\" of %s must not contain a null",
+							"topics", SL_FUNCTION)));
 
 	sl_group_args_not_null(fcinfo, 2, SL_FUNCTION, "max_wait");
 	ms = sl_group_args_interval(fcinfo, 2, SL_FUNCTION, "max_wait");
@@ -278,11 +291,7 @@ wait_for_topics(FunctionCallInfo fcinfo, bool is_list, const Datum *names, int n
 Datum
 streamlog_wait_for_records(PG_FUNCTION_ARGS)
 {
-	Datum		name;
-
-	sl_group_args_not_null(fcinfo, 0, SL_FUNCTION, "topics");
-	name = PG_GETARG_DATUM(0);
-	wait_for_topics(fcinfo, false, &name, 1);
+	wait_for_topics(fcinfo, false);
 	PG_RETURN_VOID();
 }
 
@@ -290,19 +299,6 @@ streamlog_wait_for_records(PG_FUNCTION_ARGS)
 Datum
 streamlog_wait_for_records_array(PG_FUNCTION_ARGS)
 {
-	Datum	   *names;
-	bool	   *nulls;
-	int			n;
-
-	sl_group_args_not_null(fcinfo, 0, SL_FUNCTION, "topics");
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false,
-					  TYPALIGN_INT, &names, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("argument \"%s\" of %s must not contain a null",
-							"topics", SL_FUNCTION)));
-	wait_for_topics(fcinfo, true, names, n);
+	wait_for_topics(fcinfo, true);
 	PG_RETURN_VOID();
 }
