@@ -122,9 +122,9 @@ public class Consume {
         try (PreparedStatement statement = select("consume")) {
             statement.setMaxRows(1);
             Batch batch = batch(statement);
-            List<Row> first = batch.next();
             batch.next();
-            check(first.size() == 1 && committed() == 4, "the next call commits the whole batch", committed());
+            batch.next();
+            check(committed() == 4, "the next call commits the whole batch", committed());
         }
         group = mode + ", some of a cursor";
         conn.setAutoCommit(false);

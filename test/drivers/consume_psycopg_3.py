@@ -46,18 +46,14 @@ def with_transaction(label, conn, batch):
     rounds = 0
     while True:
         rounds += 1
-        try:
+        with conn.transaction():
+            more = batch(conn, group)
+            if rounds % 3 == 2:
+                raise psycopg.Rollback  # the end of the block
             with conn.transaction():
-                more = batch(conn, group)
-                if rounds % 3 == 2:
-                    raise psycopg.Rollback
-                try:
-                    with conn.transaction():
-                        batch(conn, group)
-                        raise psycopg.Rollback
-                except psycopg.Rollback:
-                    pass
-        except psycopg.Rollback:
+                batch(conn, group)
+                raise psycopg.Rollback
+        if rounds % 3 == 2:
             continue
         if not more:
             break
@@ -95,7 +91,7 @@ def copied(conn, group):
 
 
 def as_lists(conn, group):
-    # a list of topics; a list of small numbers is sent as int2[]
+    # a list of topics is sent without a type, one of small numbers as int2[]
     return conn.execute(
         "SELECT partition, record_offset, key, value FROM consume(%s, %s, partitions => %s, max_records => %s,"
         " max_wait => %s)", ([topic], group, [0, 1, 2], 4, datetime.timedelta(0))).fetchall()
@@ -114,9 +110,9 @@ check(watch.execute("SELECT 1").fetchone() == (1,), "the other connection lives 
 # prepared after some executions, which is the default
 conn.prepare_threshold = 2
 deferred("prepared later", conn, select())
-with_transaction("prepared later", conn, select())
 check(conn.execute("SELECT max(generic_plans + custom_plans) FROM pg_prepared_statements"
-                   " WHERE statement LIKE '%%FROM consume(%%'").fetchone()[0] > 3, "it was prepared")
+                   " WHERE statement LIKE '%FROM consume(%'").fetchone()[0] > 3, "it was prepared")
+with_transaction("prepared later", conn, select())
 
 # without autocommit any statement begins a block
 group = "psycopg 3, without autocommit"
@@ -130,6 +126,11 @@ while more := select()(manual, group):
     rows += more
 complete(group, rows)
 manual.close()
+
+# what waits for records takes a list, too
+conn.execute("CALL wait_for_records(%s, max_wait => %s)", ([topic], datetime.timedelta(milliseconds=1)))
+for sqlstate, bad in (("22P02", '{"a'), ("22023", "{}"), ("22004", "{NULL}")):
+    fails(sqlstate, f"topics {bad}", lambda: conn.execute("SELECT * FROM consume(%s, 'bad')", (bad,)))
 
 # a pipeline has no BEGIN of its own: it is deferred, and its calls do not confirm each other
 group = "psycopg 3, pipeline"
