@@ -14,7 +14,8 @@ SET search_path = public, streamlog;
 -- what an earlier run has left
 SELECT drop_topic('packages', if_exists => true);
 SELECT drop_topic('package_changes', if_exists => true);
-DROP TABLE IF EXISTS dpkg_log, package CASCADE;
+DROP TABLE IF EXISTS dpkg_log, package, worked_off CASCADE;
+DROP PROCEDURE IF EXISTS work_off, wait_until;
 
 -- the lines of dpkg's log that tell the new state of a package
 \echo the log is :log
@@ -112,3 +113,73 @@ DELETE FROM package WHERE name = :'name';
 
 SELECT record_offset, as_text(key) AS key, as_text(value) AS value
 FROM fetch_records('package_changes', 0, end_offset('package_changes', 0) - 2);
+
+--
+-- A consumer group: anna and bert share the partitions, each in a session of its own.
+-- What a consumer has done and how far it has read are committed together.
+--
+CREATE TABLE worked_off (n bigserial, consumer text, partition int, record_offset bigint);
+
+CREATE PROCEDURE work_off(batch int) LANGUAGE plpgsql AS $$
+BEGIN
+    LOOP
+        INSERT INTO worked_off (consumer, partition, record_offset)
+        SELECT current_setting('application_name'), partition, record_offset
+        FROM consume('packages', 'inventory', max_records => batch, max_wait => '1s');
+        PERFORM pg_sleep(0.02);
+        COMMIT;
+    END LOOP;
+END $$;
+
+CREATE PROCEDURE wait_until(condition text) LANGUAGE plpgsql AS $$
+DECLARE
+    is_true boolean;
+    deadline timestamptz := clock_timestamp() + interval '1 min';
+BEGIN
+    LOOP
+        EXECUTE condition INTO is_true;
+        EXIT WHEN is_true;
+        IF clock_timestamp() > deadline THEN
+            RAISE 'waited in vain: %', condition;
+        END IF;
+        COMMIT;
+        PERFORM pg_sleep(0.02);
+    END LOOP;
+END $$;
+
+SELECT count(*) / 60 + 1 AS batch FROM dpkg_log \gset
+\setenv BATCH :batch
+\setenv PGHOST :HOST
+\setenv PGPORT :PORT
+\setenv PGUSER :USER
+\setenv PGDATABASE :DBNAME
+
+-- both begin when this lock falls
+SELECT pg_advisory_lock(1);
+\! PGAPPNAME=anna psql -Xqc 'SELECT pg_advisory_lock_shared(1)' -c "CALL work_off($BATCH)" >/dev/null 2>&1 &
+\! PGAPPNAME=bert psql -Xqc 'SELECT pg_advisory_lock_shared(1)' -c "CALL work_off($BATCH)" >/dev/null 2>&1 &
+CALL wait_until($$ SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted $$);
+SELECT pg_advisory_unlock(1);
+
+CALL wait_until($$ SELECT count(DISTINCT consumer) = 2 AND count(*) > (SELECT count(*) / 3 FROM dpkg_log) FROM worked_off $$);
+SELECT application, pid, assignment FROM group_members WHERE consumer_group = 'inventory' ORDER BY 1;
+SELECT partition, committed_offset, end_offset, lag
+FROM group_lag WHERE consumer_group = 'inventory' ORDER BY partition;
+
+-- anna is killed in the middle of a transaction, which is undone
+SELECT pid FROM group_members WHERE application = 'anna' \gset
+SELECT pg_terminate_backend(:pid, 10000);
+
+-- bert takes over, and goes on where she has committed last
+CALL wait_until($$ SELECT sum(lag) = 0 FROM group_lag WHERE consumer_group = 'inventory' $$);
+SELECT application, pid, assignment FROM group_members WHERE consumer_group = 'inventory';
+
+SELECT partition, consumer, min(record_offset) AS first, max(record_offset) AS last, count(*) AS records
+FROM worked_off GROUP BY partition, consumer ORDER BY partition, min(n);
+
+-- each record was worked off, and none twice
+SELECT count(*) AS worked_off, count(DISTINCT (partition, record_offset)) AS different,
+       (SELECT sum(end_offset - start_offset) FROM partitions WHERE topic = 'packages') AS records
+FROM worked_off;
+
+SELECT pg_terminate_backend(pid, 10000) AS bert_is_sent_home FROM group_members WHERE application = 'bert';
