@@ -46,10 +46,10 @@ my ($search_path) = $readme =~ /^ +(ALTER DATABASE shop SET search_path = .*;)$/
 
 sub block
 {
-	my ($kind) = @_;
+	my ($kind, $n) = @_;
 	my @blocks = $section =~ /^```\Q$kind\E\n(.*?)^```$/msg;
 
-	return $blocks[0] // die "no block of $kind";
+	return $blocks[ $n // 0 ] // die "no block of $kind";
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE shop');
@@ -58,13 +58,16 @@ sql('CREATE EXTENSION streamlog');
 
 # The first block without a language is what they print.
 my ($printed) = $section =~ /^```\n(appended at .*?)^```$/ms or die 'no output';
+my ($consumed) = $section =~ /^```\n(receipt .*?)^```$/ms or die 'no output of the consumer';
 
 for my $example (
-	[ 'python', 'payments.py', '/usr/bin/python3', "$dir/payments.py" ],
-	[ 'java', 'Payments.java', @java, "$dir/Payments.java", $url ],
-	[ 'perl', 'payments.pl', '/usr/bin/perl', "$dir/payments.pl" ])
+	[ 'python', 'payments.py', 'consumer.py', '/usr/bin/python3' ],
+	[ 'java', 'Payments.java', 'Consumer.java', @java ],
+	[ 'perl', 'payments.pl', 'consumer.pl', '/usr/bin/perl' ])
 {
-	my ($language, $file, @command) = @$example;
+	my ($language, $file, $consumer, @program) = @$example;
+	my @arguments = $language eq 'java' ? $url : ();
+	my @command = (@program, "$dir/$file", @arguments);
 	my ($out, $err) = ('', '');
 
 	append_to_file("$dir/$file", block($language));
@@ -79,9 +82,9 @@ for my $example (
 		OR NOT EXISTS (SELECT FROM pg_stat_activity WHERE query ~ 'payments' AND pid <> pg_backend_pid())
 			AND (SELECT end_offset FROM partitions WHERE topic = 'payments') > 4))
 	  or diag("$language does not wait");
-	sql("SELECT produce('payments', 'late', '{}')");
+	sql(q(SELECT produce('payments', 'late', '{"amount": 8}')));
 	ok($program->finish, "$language: the example gets through") or diag($err);
-	is($out, "${printed}5 late {} -\n", "$language: it prints what the README says");
+	is($out, qq(${printed}5 late {"amount": 8} -\n), "$language: it prints what the README says");
 	is(sql(q(
 		SELECT record_offset, encode(key, 'escape'), encode(value, 'escape'), to_jsonb(headers)
 		FROM fetch_records('payments', 0, 0))),
@@ -90,9 +93,23 @@ for my $example (
 2|anna|{"amount": 1}|
 3|carl|{"amount": 2}|
 4|dora|{"amount": 4}|
-5|late|{}|), "$language: the records are there");
+5|late|{"amount": 8}|), "$language: the records are there");
 	is(sql('SELECT id, customer, amount FROM payment'), '1|anna|15', "$language: and so is the row");
-	sql("DROP TABLE payment; SELECT drop_topic('payments')");
+
+	# the consumer; once more it finds nothing to do
+	append_to_file("$dir/$consumer", block($language, 1));
+	@command = (@program, "$dir/$consumer", @arguments);
+	for my $expected ("${consumed}receipt 5 for late\n", '')
+	{
+		$out = '';
+		ok(IPC::Run::run(\@command, '>', \$out, '2>', \$err,
+				IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default)),
+			"$language: the consumer gets through") or diag($err);
+		is($out, $expected, "$language: it prints what the README says");
+		is(sql("SELECT string_agg(customer || ' ' || total, ', ' ORDER BY customer) FROM account"),
+			'anna 16, bert 7, carl 2, dora 4, late 8', "$language: and has kept the accounts");
+	}
+	sql("DROP TABLE payment, account; SELECT drop_topic('payments')");
 }
 
 # Everything that a driver sends
