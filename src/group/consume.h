@@ -14,6 +14,7 @@ typedef struct SlMembership
 	SlConsumer	consumer;
 	const char *instance;		/* or NULL */
 	int64		max_poll_interval;	/* ms */
+	bool		keeps_interval; /* the call has no such argument */
 	SlAssignorKind assignor;
 	SlTopic   **topics;			/* opened to be read, each once */
 	int			ntopics;

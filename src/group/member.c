@@ -146,6 +146,7 @@ declare(SlMembership *membership, bool joins, bool lets_go, bool waits,
 		.lets_go = lets_go,
 		.waits = waits,
 		.max_poll_interval = membership->max_poll_interval,
+		.keeps_interval = membership->keeps_interval,
 		.assignor = membership->assignor,
 		.ntopics = membership->ntopics,
 		.holds = holds,
@@ -177,7 +178,7 @@ declare(SlMembership *membership, bool joins, bool lets_go, bool waits,
 	}
 	if (result != SL_DECLARED)
 		refuse(membership, &declaration, result);
-	sl_groups_note_call(membership->max_poll_interval);
+	sl_groups_note_call(declaration.max_poll_interval);
 	assigned_partitions(membership, &declaration, readings);
 }
 

@@ -124,9 +124,11 @@ take_instance(SlGroup *group, SlGroupMember *me, const char *instance)
 static void
 touch(SlGroup *group, SlGroupMember *me, const SlDeclaring *ing)
 {
-	const SlDeclaration *d = ing->d;
+	SlDeclaration *d = ing->d;
 
 	me->last_call = ing->now;
+	if (d->keeps_interval && !d->joined)
+		d->max_poll_interval = me->max_poll_interval;
 	me->max_poll_interval = d->max_poll_interval;
 	me->is_session = d->is_session;
 	me->pid = MyProcPid;

@@ -66,7 +66,9 @@ typedef struct SlDeclaration
 	bool		lets_go;		/* what is to move may, at this call */
 	bool		waits;			/* set this backend's latch when the member's
 								 * assignment changes, until wait_end() */
-	int64		max_poll_interval;	/* ms */
+	int64		max_poll_interval;	/* ms; out: what holds */
+	bool		keeps_interval; /* for a new member only, else as it said
+								 * before */
 	SlAssignorKind assignor;	/* out: that of the group */
 	SlNamedTopic *topics;
 	int			ntopics;

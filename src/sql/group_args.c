@@ -277,6 +277,7 @@ read_member(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 	membership->assignor = assignor ? sl_assignor_kind(assignor) : SL_ASSIGNOR_ANY;
 
 	membership->max_poll_interval = sl_consume_max_poll_interval();
+	membership->keeps_interval = args->max_poll_interval < 0;
 	if (args->max_poll_interval >= 0 && !PG_ARGISNULL(args->max_poll_interval))
 	{
 		int64		interval = sl_group_args_interval(fcinfo, args->max_poll_interval,
