@@ -67,6 +67,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/waitpoint.h"
 #include "shmem/group_entry.h"
 
 #define SL_GROUP_CHAINS		1024
@@ -328,7 +329,7 @@ sl_group_make(const SlGroupKey *key, TimestampTz now)
 	group->key = *key;
 	group->assignor = SL_ASSIGNOR_STICKY;
 	group->settled_at = TimestampTzPlusMilliseconds(now, SL_SETTLE_TIME);
-	group->settling = true;
+	group->settling = !SL_MUTANT("no-settling");
 	dlist_init(&group->members);
 	dlist_init(&group->topics);
 	dlist_push_tail(chain_of(key), &group->node);

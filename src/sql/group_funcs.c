@@ -14,6 +14,7 @@
 #include "utils/wait_event.h"
 
 #include "base/errors.h"
+#include "base/waitpoint.h"
 #include "catalog/group_row.h"
 #include "sql/client.h"
 #include "sql/direct.h"
@@ -124,6 +125,8 @@ consume(FunctionCallInfo fcinfo, const char *function, bool is_list,
 		client == SL_CALL_IN_FUNCTION ? SL_IN_FUNCTION : SL_DEFERRED;
 	if (client == SL_CALL_EXPLAIN)
 		call.how = SL_PEEK;
+	if (SL_MUTANT("never-deferred"))
+		call.how = SL_WITH_TRANSACTION;
 
 	sl_rows_begin(&rows, fcinfo);
 	call.desc = rows.desc;
