@@ -107,6 +107,11 @@ typedef struct SlOffset
 
 extern void sl_offsets_init(void);
 
+/* in known.c */
+
+/* For list_sort(): by group, topic and partition. */
+extern int	sl_offsets_compare(const ListCell *a, const ListCell *b);
+
 /* The name of this session as a member. */
 extern const char *sl_offsets_session_member(void);
 
@@ -125,7 +130,15 @@ extern SlOffset *sl_offsets_find(int32 group_id, int32 topic_id,
  */
 extern List *sl_offsets_in_hand(int32 group_id);
 
-/* Those that the current transaction has to do with, in no order. */
+/*
+ * Forget what this session was handed of a group (0: of all, and all positions, and
+ * the session gets a new name), also in the current transaction.
+ */
+extern void sl_offsets_forget(int32 group_id);
+
+/* in offsets.c */
+
+/* The entries that the current transaction has to do with, in no order. */
 extern List *sl_offsets_in_transaction(int32 group_id);
 
 /* What holds for the current transaction */
@@ -171,11 +184,5 @@ extern void sl_offsets_must_flush(void);
  */
 extern void sl_offsets_begin_statement(void);
 extern void sl_offsets_note_write(void);
-
-/*
- * Forget what this session was handed of a group (0: of all, and all positions, and
- * the session gets a new name), also in the current transaction.
- */
-extern void sl_offsets_forget(int32 group_id);
 
 #endif							/* SL_OFFSETS_H */
