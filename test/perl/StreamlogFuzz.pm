@@ -10,6 +10,11 @@
 # which none of them may change, and note in "kept" what they have produced: what is
 # there in the end must be what was committed.
 #
+# They are consumers, too, of a few groups: all calls of a member in any order, as one
+# role and another, in transactions that end well or badly, while topics, groups and the
+# extension come and go.  Of a session that has ended nothing may be left in a group, but
+# for the place of an instance_id.
+#
 # What is wrong is found in the server's log, by SQLSTATE, and in what is left
 # behind.  A superuser may do anything, also to the tables of topics and to our own;
 # he does so in database "broken" only, where damage that is reported is no failure.
@@ -34,6 +39,7 @@ our @EXPORT_OK = qw(fuzz_node fuzz_functions fuzz_run fuzz_complaints fuzz_growt
 my @databases = ('postgres', 'ascii', 'broken');
 my @roles = qw(postgres fuzz_owner fuzz_writer fuzz_reader fuzz_nobody);
 my @topics = ('t0', 't1', 'UPPER.case-1', 'x' x 249);
+my @groups = ('g0', 'g1', "it's a \"group\"", 'g' x 249);
 
 # of the session that statements are made for
 my ($role, $database, @functions, @views, @settings, %made);
@@ -293,6 +299,29 @@ sub literal
 	return $pool{$type} ? $pool{$type}->() : one_of("''", "'x'", '0', 'NULL');
 }
 
+# An argument of a consumer's calls that makes sense; undef: it is none, or is not to make any
+sub consumer_argument
+{
+	my ($type, $name) = @_;
+	my %sensible = (
+		consumer_group => quote(one_of(@groups)),
+		topics => $type eq 'text[]' ? 'ARRAY[' . join(', ', map { quote(one_of(@topics)) } 1 .. number(1, 3)) . ']' : undef,
+		topic_pattern => one_of('NULL', 'NULL', 'NULL', "'^t'", "'.'", "'^control\$'", "'('"),
+		partitions => $type eq 'int4[]' ? one_of('NULL', 'NULL', "'{0}'", "'{1}'", "'{0,1}'", "'{1,1,0}'") : undef,
+		next_offsets => one_of('NULL', "'{0}'", "'{1}'", "'{" . number(0, 60) . ',' . number(0, 60) . "}'"),
+		member_id => one_of('NULL', 'NULL', 'NULL', "'m0'", "'m1'", "'m2'", "'s-abcdefghijklm'"),
+		member => one_of("'m0'", "'m1'", "'m2'", "'i0'", '(SELECT min(member) FROM streamlog.group_members)'),
+		instance_id => one_of('NULL', 'NULL', 'NULL', "'i0'", "'i1'"),
+		assignor => one_of('NULL', 'NULL', 'NULL', "'range'", "'roundrobin'", "'sticky'"),
+		auto_offset_reset => one_of('NULL', "'earliest'", "'latest'", "'none'"),
+		to_position => one_of('NULL', "'earliest'", "'latest'"),
+		max_records => number(0, 20),
+		max_wait => one_of("'0'", "'1 ms'", "'20 ms'"),
+		max_poll_interval => one_of('NULL', 'NULL', "'1 ms'", "'50 ms'", "'1 min'"));
+
+	return chance(0.9) ? $sensible{$name} : undef;
+}
+
 # An argument: mostly of the type, and what makes sense by its name
 sub argument
 {
@@ -311,6 +340,10 @@ sub argument
 	elsif ($type eq 'text' && $name =~ /^(topic|topics|destination)$/)
 	{
 		$value = topic_name();
+	}
+	elsif (my $known = consumer_argument($type, $name))
+	{
+		$value = $known;
 	}
 	elsif ($name =~ /^partitions?$|^replication_factor$/ && chance(0.8))
 	{
@@ -610,6 +643,56 @@ sub ddl
 	return $pick . (chance(0.3) ? "BEGIN;\n${text}SELECT count(*) FROM " . any_call() . ";\nROLLBACK;\n" : $text);
 }
 
+# What members of groups do, one thing after the other
+my @consumer_calls =
+  qw(consume consume consume consume poll poll commit_offsets commit_offsets seek next_offset leave committed_offsets
+  reset_offsets delete_offsets delete_group kick_member alter_group);
+
+sub consumer_call
+{
+	my $name = one_of(@consumer_calls);
+	my @named = grep { $_->{name} eq $name } @functions;
+
+	return @named ? call(one_of(@named)) : any_call();
+}
+
+sub procedure_call
+{
+	return 'CALL ' . call(one_of(grep { $_->{kind} eq 'p' } @functions)) . ';';
+}
+
+sub consumer
+{
+	my @text;
+	my $is_broken = $database eq 'broken' && $role eq 'postgres';
+	my $topic = quote(one_of(@topics));
+
+	for (1 .. number(3, 12))
+	{
+		my $call = consumer_call();
+		my $kind = rand();
+
+		push @text, $kind < 0.35 ? "SELECT count(*) FROM $call;"
+		  : $kind < 0.45 ? 'BEGIN;'
+		  : $kind < 0.55 ? one_of('COMMIT;', 'COMMIT;', 'ROLLBACK;', 'COMMIT AND CHAIN;', 'ROLLBACK AND CHAIN;')
+		  : $kind < 0.60 ? one_of('SAVEPOINT a;', 'SAVEPOINT a;', 'ROLLBACK TO a;', 'RELEASE a;')
+		  : $kind < 0.65 ? 'SET ROLE ' . one_of($role eq 'postgres' ? @roles : $role) . ';'
+		  : $kind < 0.67 ? 'DISCARD ALL;'
+		  : $kind < 0.70 ? procedure_call()
+		  : $kind < 0.74 ? "INSERT INTO worked SELECT * FROM $call;"
+		  : $kind < 0.78 ? one_of(@places)->($call, consumer_call(), consumer_call())
+		  : $kind < 0.84 ? "SELECT count(streamlog.produce($topic, i::text, 'v')) FROM generate_series(1, " . number(1, 30) . ') i;'
+		  : $kind < 0.87 ? "SELECT streamlog.alter_topic($topic, " . number(2, 5) . ');'
+		  : $kind < 0.90 ? "SELECT streamlog.drop_topic($topic);\n" . make_topic(one_of(@topics))
+		  : $kind < 0.93 ? "SELECT count(*) FROM streamlog.delete_records($topic);"
+		  : $kind < 0.96 ? "SELECT count(*) FROM streamlog." . one_of('group_members', 'consumer_groups', 'group_lag') . ';'
+		  : $is_broken ? one_of('BEGIN; DROP EXTENSION streamlog CASCADE; ROLLBACK;',
+			'DROP EXTENSION streamlog CASCADE; CREATE EXTENSION streamlog; GRANT CREATE ON SCHEMA topic TO fuzz_owner;')
+		  : "SELECT public.swallow(" . quote("SELECT count(*) FROM $call") . '), public.swallow(' . quote('SELECT count(*) FROM ' . consumer_call()) . ');';
+	}
+	return "CREATE TEMP TABLE IF NOT EXISTS worked (LIKE streamlog.log_record);\n" . join("\n", @text) . "\nROLLBACK;\n";
+}
+
 sub setting
 {
 	my $odd = one_of("''", "'0'", "'-1'", "'1'", "'64kB'", "'1GB'", "'9223372036854775807'", "'on'", "'NaN'", 'DEFAULT',
@@ -663,7 +746,8 @@ sub script
 	{
 		my $kind = rand();
 
-		$text .= $kind < 0.60 ? one_of(@places)->(any_call(), any_call(), any_call()) . "\n"
+		$text .= $kind < 0.45 ? one_of(@places)->(any_call(), any_call(), any_call()) . "\n"
+		  : $kind < 0.60 ? consumer()
 		  : $kind < 0.66 ? keep($session, $n)
 		  : $kind < 0.72 ? trigger()
 		  : $kind < 0.80 ? table()
@@ -824,7 +908,8 @@ sub fuzz_unsuccessful
 
 # The messages of the server that say it is broken, each with its statement.  That
 # two have changed the same row of a system catalog, as two GRANTs may, is PostgreSQL's
-# own answer.
+# own answer; so is that what a call was about to open has gone, where the extension is
+# dropped under it.
 sub log_complaints
 {
 	my ($log) = @_;
@@ -838,6 +923,7 @@ sub log_complaints
 		my $bad = $line =~ /^XX00/ && $line !~ $detail && $line !~ /^XX00[12] \[\d+\] \S*\@broken\//;
 
 		$bad = 0 if $line =~ /ERROR:  XX000: tuple concurrently (?:updated|deleted)$/;
+		$bad = 0 if $line =~ /\@broken\/.*ERROR:  XX000: (?:could not open relation with OID|cache lookup failed)/;
 		$bad ||= $line =~ /PANIC:|TRAP: |terminated by signal|reinitializing|crash of another/;
 		$bad ||= $line =~ /WARNING: .*(?:leak|still referenced|you don't own|problem in alloc|detected write past)/;
 		next unless $bad;
@@ -902,6 +988,8 @@ sub fuzz_complaints
 	for my $db (@databases)
 	{
 		next if $db eq 'broken';
+		$node->poll_query_until($db, "SELECT NOT EXISTS (SELECT FROM streamlog.group_members WHERE member LIKE 's-%' AND coalesce(instance_id, '') = '')")
+		  or push @wrong, "$db: sessions that have ended are members of groups";
 		for my $what (sort keys %question)
 		{
 			my ($status, $rows, $error) = $node->psql($db,
