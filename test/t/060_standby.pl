@@ -61,7 +61,22 @@ for my $call (
 	q(SELECT * FROM streamlog.produce_batch('plain', NULL, ARRAY['v'])),
 	q(SELECT streamlog.create_topic('more')),
 	q(SELECT streamlog.alter_topic('plain', 2)),
-	q(SELECT streamlog.drop_topic('plain')))
+	q(SELECT streamlog.drop_topic('plain')),
+	q(SELECT * FROM streamlog.consume('plain')),
+	q(SELECT * FROM streamlog.consume('plain', 'group')),
+	q(SELECT * FROM streamlog.poll('plain', 'group')),
+	q(SELECT * FROM streamlog.commit_offsets('plain', 'group')),
+	q(SELECT * FROM streamlog.seek('plain', 'group', to_offset => 0)),
+	q(SELECT * FROM streamlog.seek('plain', to_offset => 0)),
+	q(SELECT streamlog.next_offset('plain', 'group', 0)),
+	q(SELECT streamlog.leave('group')),
+	q(SELECT streamlog.kick_member('group', 'm')),
+	q(SELECT * FROM streamlog.committed_offsets('group')),
+	q(SELECT * FROM streamlog.reset_offsets('group', 'plain', to_offset => 0, dry_run => false)),
+	q(SELECT streamlog.delete_offsets('group', 'plain')),
+	q(SELECT streamlog.alter_group('group', 'postgres')),
+	q(SELECT streamlog.delete_group('group')),
+	q(CALL streamlog.wait_for_records('plain', max_wait => '1 ms')))
 {
 	my ($rc, $out, $err) = $standby->psql('postgres', "\\set VERBOSITY verbose\n$call");
 	like($err, qr/ERROR:  (25006|0A000|55000): .*(standby|recovery|read-only)/, "nor does it: $call");
