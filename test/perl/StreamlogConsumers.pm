@@ -381,16 +381,11 @@ sub handed_deferred
 	}
 	elsif ($form eq 'execute')
 	{
-		$db->do("PREPARE p AS SELECT $columns FROM $call");
-		@rows = eval { rows($w, 'EXECUTE p') };
-		my $error = $@;
-		my $state = $db->state;
-		if ($error)
-		{
-			$db->do('DEALLOCATE p') if $state !~ $lost;
-			$db->set_err(1, $error, $state);	# as it was
-		}
-		$db->do('DEALLOCATE p');
+		my $name = 'p' . ++$w->{prepared};		# one that failed stays behind
+
+		$db->do("PREPARE $name AS SELECT $columns FROM $call");
+		@rows = rows($w, "EXECUTE $name");
+		$db->do("DEALLOCATE $name");
 	}
 	elsif ($form eq 'copy')
 	{
