@@ -509,7 +509,7 @@ sub end_session
 {
 	my ($w) = @_;
 	my @groups = $w->{kind} eq 'deferred' ? ('least', 'other') : ($w->{group});
-	my $db = $w->{db} or return;
+	my $db = $w->{db} //= consumers_connect($w->{node}, 'consumer', @{ $w->{settings} });
 
 	if ($w->{calm} || rand() < .5)
 	{
@@ -765,6 +765,7 @@ sub consumers_run
 	$node->safe_psql(
 		'postgres', qq(
 		SET client_min_messages = warning;
+		SELECT streamlog.kick_member(consumer_group, member) FROM streamlog.group_members;
 		SELECT streamlog.drop_topic('orders', true), streamlog.drop_topic('done', true);
 		SELECT streamlog.create_topic('orders', $partitions, config => '{"segment.bytes": 1048576}');
 		SELECT streamlog.create_topic('done');
