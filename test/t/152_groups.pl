@@ -187,7 +187,7 @@ my $asleep = q(SELECT count(*) = %d FROM pg_stat_activity WHERE state = 'active'
 
 # Two hundred that wait for one partition: whoever has it when it gets records is woken,
 # and then the next one.
-# Mutation: a member that waits is woken only if it is the first in the list.
+# Mutation: as above.
 {
 	my @sessions = map { (session())[0] } 1 .. 200;
 
