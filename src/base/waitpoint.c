@@ -74,8 +74,8 @@ sl_waitpoint_reach(const char *name)
 
 	/*
 	 * The session's lock_timeout is not meant for the test's locks.  Nor is
-	 * the look for a deadlock: its alarm comes also when the wait is over, sets
-	 * the latch, and hides that something else has failed to.
+	 * the look for a deadlock: its alarm comes also when the wait is over,
+	 * sets the latch, and hides that something else has failed to.
 	 */
 	LockTimeout = 0;
 	DeadlockTimeout = INT_MAX;
