@@ -54,7 +54,6 @@
 #include "utils/syscache.h"
 
 #include "catalog/catalog.h"
-#include "catalog/group_row.h"
 #include "catalog/owner.h"
 #include "catalog/topic_row.h"
 
@@ -419,6 +418,5 @@ sl_owner_rename(const char *before, const char *after)
 {
 	sl_owner_lock(get_role_oid(after, false), AccessExclusiveLock);
 	sl_topic_rename_owner(before, after);
-	sl_group_rename_owner(before, after);
 	CommandCounterIncrement();
 }

@@ -73,8 +73,10 @@ sl_role_dropped_owned(DropOwnedStmt *statement)
 void
 sl_role_renamed(RenameStmt *statement)
 {
-	if (OidIsValid(sl_catalog_owner()))
-		sl_owner_rename(statement->subname, statement->newname);
+	if (!OidIsValid(sl_catalog_owner()))
+		return;
+	sl_owner_rename(statement->subname, statement->newname);
+	sl_group_rename_owner(statement->subname, statement->newname);
 }
 
 /* The tables in schema topic that a statement is about; they may not be topics. */
