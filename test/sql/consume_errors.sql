@@ -2,7 +2,8 @@
 -- consume_errors: what the calls of a consumer refuse, with its SQLSTATE, and that a call
 -- which was refused has changed nothing.  On a standby: t/060_standby.pl.
 --
--- Mutations: each check taken out.
+-- Mutations: commit_offsets() makes its caller a member; a refused commit for a member_id
+-- drops the batch of the session; leave() is allowed everywhere.
 --
 \set VERBOSITY terse
 SET client_min_messages = warning;

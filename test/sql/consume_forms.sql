@@ -5,9 +5,10 @@
 -- In doubt it is the latter: a duplicate, never a loss.  What needs the extended
 -- protocol is in t/160_forms.pl.
 --
--- Mutations: each line of sl_client_call() taken out; BEGIN noted by
--- IsTransactionBlock(); AND CHAIN not noted; a write marks what earlier statements were
--- handed, too; our own writes count as work.
+-- Mutations: ask IsTransactionBlock() for a BEGIN; AND CHAIN forgotten after a failed
+-- savepoint; a write marks what earlier statements were handed, too, or a later trigger's
+-- does; our own writes count as work; every CALL is the client's; EXPLAIN not noted in a DO;
+-- a cursor WITH HOLD counts as read in its block.
 --
 \set VERBOSITY terse
 SET client_min_messages = warning;

@@ -3,9 +3,8 @@
 -- that owns the group are asked for at every call; what a stranger tries with another's
 -- group changes nothing in it.
 --
--- Mutations: check_user() remembers without a look at the role; sl_open_to_read() asks for
--- nothing; topic_pattern matches all topics; leave() and kick_member() do not open the
--- group.
+-- Mutations: check_user() remembers without a look at the role; topic_pattern matches all
+-- topics.
 --
 SET client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS streamlog;

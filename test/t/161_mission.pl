@@ -3,8 +3,7 @@
 # surplus idle, and it takes over on failure; fewer take several each; two groups each
 # get every record.
 #
-# Mutations: consume() without a group shares one position; the assignor gives all to the
-# first; a session's end leaves it a member; a partition is read without its lock.
+# Mutation: a member is told to read what others are to read.
 
 use strict;
 use warnings;
