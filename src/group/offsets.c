@@ -279,7 +279,10 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 		return;
 	}
 
-	/* nothing is remembered for a member_id, also if its row has been made here */
+	/*
+	 * nothing is remembered for a member_id, also if its row has been made
+	 * here
+	 */
 	stake->moved = consumer->is_session || SL_MUTANT("run-remembered");
 	sl_offset_take_over(stake, consumer);
 
