@@ -4,9 +4,8 @@
 #
 # Needs what scripts/test installs: pgbouncer and DBD::Pg.
 #
-# Mutations: read the offset row before the lock is taken; hand on what a member_id has
-# in hand when it commits (run-moves-early); do not leave at DISCARD ALL; do not refuse
-# a deferred consume() with a member_id; leave at DISCARD ALL with a member_id, too.
+# Mutations: do not leave at DISCARD ALL; do not refuse a deferred consume() with a
+# member_id; remember a hand-out of a member_id; and that named membership-only.
 
 use strict;
 use warnings;

@@ -4,8 +4,7 @@
 #
 # Needs what scripts/test installs: psycopg 3 and 2, DBD::Pg, JDBC and a JDK.
 #
-# Mutations: take the block of a pipeline for a BEGIN; do not tell a BEGIN that is sent
-# as an extended query; hand out only what a portal has fetched.
+# Mutations: do not note a BEGIN; take a list without a type for a name.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 # The demo: scripts/demo.sql gets through, more than once in a database, and shows a
 # consumer group that works everything off exactly once although a member is killed.
 #
-# Mutation: have anna's session commit her offsets before the work.
+# Mutation: commit between consume() and the work.
 
 use strict;
 use warnings;
