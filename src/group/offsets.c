@@ -231,11 +231,19 @@ sl_offset_take_over(SlStake *stake, const SlConsumer *consumer)
 	stake->dirty = true;
 }
 
+/* What was said with an earlier offset goes with it. */
+static void
+set_next_offset(SlStake *stake, int64 next_offset)
+{
+	stake->row.next_offset = next_offset;
+	stake->row.metadata = NULL;
+	stake->dirty = true;
+}
+
 void
 sl_offset_move(SlStake *stake, int64 next_offset)
 {
-	stake->row.next_offset = next_offset;
-	stake->dirty = true;
+	set_next_offset(stake, next_offset);
 	stake->moved = true;
 	if (!stake->shared)
 		stake->position = next_offset;
@@ -247,8 +255,7 @@ decide_hand_out(SlStake *stake)
 {
 	if (stake->written)
 	{
-		stake->row.next_offset = stake->position;
-		stake->dirty = true;
+		set_next_offset(stake, stake->position);
 		stake->must_write = false;
 		memset(&stake->batch, 0, sizeof(SlBatch));
 	}
@@ -296,8 +303,7 @@ sl_offset_hand_out(SlOffset *offset, const SlConsumer *consumer, SlHandOut how,
 
 	if (how == SL_WITH_TRANSACTION)
 	{
-		stake->row.next_offset = reached;
-		stake->dirty = true;
+		set_next_offset(stake, reached);
 		return;
 	}
 	stake->written = false;

@@ -133,6 +133,12 @@ SELECT next_offset FROM committed WHERE partition = 0;
 SELECT show(r) FROM hand_on() r;
 SELECT next_offset FROM committed WHERE partition = 0;
 
+-- metadata goes with its offset
+SELECT * FROM commit_offsets('orders', 'billing', partitions => '{0}', next_offsets => '{18}', metadata => 'by hand');
+SELECT next_offset, metadata FROM committed WHERE partition = 0;
+INSERT INTO work SELECT topic, partition, record_offset FROM consume('orders', 'billing', max_records => 1);
+SELECT next_offset, metadata FROM committed WHERE partition = 0;
+
 SET client_min_messages = warning;
 DROP VIEW committed;
 DROP TABLE work, made;
