@@ -965,8 +965,7 @@ sub consumers_mutants
 		[ 'keep-savepoint', ['exactly'], qr/^exactly: missing/m ],
 		[ 'membership-only', ['most'], qr/^most: twice/m ],
 		[ 'same-statement', [ 'least', 'other' ], qr/^least: missing/m ],
-		[ 'any-group', [ 'least', 'other' ], qr/^least: missing/m ],
-		[ 'any-epoch,any-member', [ 'least', 'other' ], qr/^least: missing/m ]);
+		[ 'any-group', [ 'least', 'other' ], qr/^least: missing/m ]);
 }
 
 # All that is wrong, a line of a kind.  Named arguments: groups, calm.

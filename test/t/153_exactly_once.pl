@@ -4,7 +4,7 @@
 #
 # perl/StreamlogConsumers.pm says how it works.  Mutations: keep-savepoint and
 # any-group, which the test runs; long/consumers.pl runs the others of
-# consumers_mutants(): read-first, no-ownership, any-member, membership-only, same-statement.
+# consumers_mutants(): read-first, no-ownership, membership-only, same-statement.
 
 use strict;
 use warnings;
