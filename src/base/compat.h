@@ -9,6 +9,7 @@
 #define SL_COMPAT_H
 
 #include "commands/trigger.h"
+#include "storage/sinvaladt.h"
 #include "storage/smgr.h"
 #include "utils/rel.h"
 
@@ -48,6 +49,13 @@
 #else
 #define sl_enable_trigger_always(rel, name, lockmode) \
 	EnableDisableTrigger(rel, name, TRIGGER_FIRES_ALWAYS, false, lockmode)
+#endif
+
+/* The process with a virtual transaction; NULL if it is gone */
+#if PG_VERSION_NUM >= 170000
+#define sl_vxid_proc(vxid)	ProcNumberGetProc((vxid).procNumber)
+#else
+#define sl_vxid_proc(vxid)	BackendIdGetProc((vxid).backendId)
 #endif
 
 #endif							/* SL_COMPAT_H */

@@ -439,6 +439,14 @@ insert(const char *name, Oid owner)
 	rows_changed();
 }
 
+void
+sl_group_set_making_locktag(LOCKTAG *tag, const char *name)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId,
+						 hash_bytes((const unsigned char *) name, strlen(name)),
+						 0, SL_MAKING_LOCK);
+}
+
 SlConsumerGroup *
 sl_group_open_or_create(const char *name)
 {
@@ -447,9 +455,7 @@ sl_group_open_or_create(const char *name)
 
 	if (group != NULL)
 		return group;
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId,
-						 hash_bytes((const unsigned char *) name, strlen(name)),
-						 0, SL_MAKING_LOCK);
+	sl_group_set_making_locktag(&tag, name);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return NULL;
 	/* who had the lock until now may have made it */

@@ -50,6 +50,9 @@ extern SlConsumerGroup *sl_group_look(const char *name);
  */
 extern SlConsumerGroup *sl_group_open_or_create(const char *name);
 
+/* The lock that the other transaction has then */
+extern void sl_group_set_making_locktag(LOCKTAG *tag, const char *name);
+
 /*
  * The same to change or delete it: nobody else uses it until the end of the
  * (sub)transaction.  Waits for those who do.  Raises if there is none.  Of two

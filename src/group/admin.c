@@ -235,7 +235,7 @@ reset_one(SlTopic *topic, SlOffset *offset, int64 target)
 	SlPartitionState state;
 
 	clear_stake(stake);
-	sl_member_settle(topic, offset, SL_RESET_EARLIEST, &state);
+	sl_member_settle(topic, offset, true, SL_RESET_EARLIEST, &state);
 	stake->row.next_offset = target;
 	if (!SL_MUTANT("reset-keeps-member"))
 	{

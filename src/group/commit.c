@@ -254,7 +254,7 @@ seek_one(SlMembership *membership, SlOffset *offset, int64 target,
 	SlPartitionState state;
 
 	/* where it would start does not matter, if it is moved at once */
-	sl_member_settle(membership->topics[0], offset,
+	sl_member_settle(membership->topics[0], offset, consumer->is_session,
 					 reset_policy == SL_RESET_NONE ? SL_RESET_EARLIEST : reset_policy,
 					 &state);
 	if (offset->key.group_id != 0)

@@ -222,7 +222,8 @@ read_owned(SlProgress *progress, SlReading *reading)
 
 	do
 	{
-		sl_member_settle(reading->topic, offset, call->reset_policy, &state);
+		sl_member_settle(reading->topic, offset, consumer->is_session,
+						 call->reset_policy, &state);
 		stake = sl_offset_change(offset);
 		position = stake->position;
 		/* false: the log's start has risen above it meanwhile */
@@ -277,6 +278,7 @@ read_one(SlProgress *progress, SlReading *reading)
 	const SlConsumer *consumer = &progress->call->membership->consumer;
 	bool		is_full = progress->left.max_records <= 0;
 	SlStake    *stake;
+	LOCKTAG		tag;
 
 	reading->want = -1;
 	if (list_member_ptr(progress->undecided, reading->offset) ||
@@ -292,7 +294,8 @@ read_one(SlProgress *progress, SlReading *reading)
 	if (stake == NULL)
 	{
 		progress->passed_over = true;
-		sl_member_end_overdue_holder(&reading->offset->key);
+		sl_offset_set_locktag(&tag, &reading->offset->key);
+		sl_member_end_overdue_holder(&tag);
 	}
 	else if (!read_owned(progress, reading))
 		sl_offset_disown(reading->offset);

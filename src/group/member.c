@@ -15,8 +15,8 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "storage/sinvaladt.h"
 
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/waitpoint.h"
 #include "group/assignor.h"
@@ -251,8 +251,8 @@ settle_alone(SlTopic *topic, SlOffset *offset, SlResetPolicy policy,
 }
 
 void
-sl_member_settle(SlTopic *topic, SlOffset *offset, SlResetPolicy policy,
-				 SlPartitionState *state)
+sl_member_settle(SlTopic *topic, SlOffset *offset, bool is_session,
+				 SlResetPolicy policy, SlPartitionState *state)
 {
 	SlStake    *stake;
 	SlOffsetRow *row;
@@ -278,7 +278,7 @@ sl_member_settle(SlTopic *topic, SlOffset *offset, SlResetPolicy policy,
 									offset->key.partition >= row->topic_partitions,
 									state);
 		stake->dirty = true;
-		stake->moved = true;
+		stake->moved = is_session;
 		if (!stake->shared)
 			stake->position = row->next_offset;
 	}
@@ -288,29 +288,27 @@ sl_member_settle(SlTopic *topic, SlOffset *offset, SlResetPolicy policy,
 		stake->position > state->visible_end)
 	{
 		stake->position = row->next_offset;
-		stake->moved = true;
+		stake->moved = is_session;
 	}
 }
 
 void
-sl_member_end_overdue_holder(const SlOffsetKey *key)
+sl_member_end_overdue_holder(const LOCKTAG *tag)
 {
-	LOCKTAG		tag;
 	VirtualTransactionId *holders;
 	int			n;
 
-	sl_offset_set_locktag(&tag, key);
-	holders = GetLockConflicts(&tag, ExclusiveLock, &n);
+	holders = GetLockConflicts(tag, ExclusiveLock, &n);
 	for (int i = 0; i < n; i++)
 	{
-		PGPROC	   *proc = BackendIdGetProc(holders[i].backendId);
+		PGPROC	   *proc = sl_vxid_proc(holders[i]);
 		int			pid = proc ? proc->pid : 0;
 
 		if (pid == 0 || pid == MyProcPid ||
 			!sl_groups_call_is_overdue(proc->pgprocno))
 			continue;
 		ereport(LOG,
-				(errmsg("ending session %d, which holds a partition in an open transaction and has not called for its max_poll_interval",
+				(errmsg("ending session %d, which holds back a consumer group in an open transaction and has not called for its max_poll_interval",
 						pid)));
 		if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
 			ereport(WARNING,

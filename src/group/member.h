@@ -46,9 +46,13 @@ extern bool sl_member_wants(const SlMembership *membership, int32 topic_id,
  * it.  Returns the bounds of what can be read.
  */
 extern void sl_member_settle(SlTopic *topic, SlOffset *offset,
-							 SlResetPolicy policy, SlPartitionState *state);
+							 bool is_session, SlResetPolicy policy,
+							 SlPartitionState *state);
 
-/* For a session that has the partition locked, and whose time is up: end it. */
-extern void sl_member_end_overdue_holder(const SlOffsetKey *key);
+/*
+ * End sessions that hold a lock of ours, of a partition or on the making of a group,
+ * and whose time is up: nobody else could release it.
+ */
+extern void sl_member_end_overdue_holder(const LOCKTAG *tag);
 
 #endif							/* SL_MEMBER_H */

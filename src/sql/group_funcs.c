@@ -16,6 +16,7 @@
 #include "base/errors.h"
 #include "base/waitpoint.h"
 #include "catalog/group_row.h"
+#include "group/member.h"
 #include "sql/client.h"
 #include "sql/direct.h"
 #include "sql/group_args.h"
@@ -84,12 +85,18 @@ tell_where_it_begins(const SlMembership *membership)
 	}
 }
 
-/* Wait for who makes the group; false if the time is up. */
+/*
+ * Wait for who makes the group, unless its time is up; false if that for the wait is.
+ */
 static bool
-wait_for_group(TimestampTz deadline)
+wait_for_group(const char *name, TimestampTz deadline)
 {
 	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
 													   deadline);
+	LOCKTAG		tag;
+
+	sl_group_set_making_locktag(&tag, name);
+	sl_member_end_overdue_holder(&tag);
 
 	if (left <= 0 || !sl_fetch_may_wait())
 		return false;
@@ -134,7 +141,7 @@ consume(FunctionCallInfo fcinfo, const char *function, bool is_list,
 	while (!sl_group_args_read(fcinfo, &args,
 							   is_poll ? SL_GROUP_CREATE : SL_GROUP_OPTIONAL,
 							   &membership))
-		if (!wait_for_group(deadline))
+		if (!wait_for_group(sl_group_args_text(fcinfo, ARG_GROUP), deadline))
 			return;
 	call.reset_policy = sl_group_args_reset_policy(fcinfo, ARG_RESET,
 												   membership.consumer.group_name ?

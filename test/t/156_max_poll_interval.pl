@@ -229,6 +229,19 @@ like(slurp_file($node->logfile), qr/LOG:  ending session \d+, which holds a part
 	$_->disconnect for $waiting, $other;
 }
 
+# Nor may who makes a group in a transaction that it sits on keep everybody out of it.
+# Notices: wait_for_group() ends nobody.
+{
+	my ($maker, $other) = (session(), session());
+	my $call = "consume('orders', 'made', max_poll_interval => '300 ms', max_wait => '2 s')";
+
+	$maker->do('BEGIN');
+	like(records($maker, $call), qr/0\@0/, 'a session makes a group');
+	like(records($other, $call), qr/0\@0/, 'and another one gets in');
+	is(is_there($maker), 0, 'for that the first one was ended');
+	$other->disconnect;
+}
+
 $test->disconnect;
 $node->stop;
 done_testing();
