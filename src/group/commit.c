@@ -215,6 +215,8 @@ sl_commit_offsets(SlMembership *membership, const int64 *offsets,
 	due = offsets ? given_offsets(membership, offsets, n) :
 		handed_out(membership, n);
 	result = palloc_array(SlPartitionOffset, Max(*n, 1));
+	if (readings.joined && *n > 0)
+		sl_groups_note_used(&membership->consumer.group);
 	for (int i = 0; i < *n; i++)
 	{
 		commit_one(membership, &due[i], !readings.joined, metadata);

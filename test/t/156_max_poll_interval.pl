@@ -148,7 +148,7 @@ for my $how ('idle', 'active')
 	is(is_there($holder), 0, 'and the session was ended');
 	$_->disconnect for $other;
 }
-like(slurp_file($node->logfile), qr/LOG:  ending session \d+, which holds a partition/, 'the log says why');
+like(slurp_file($node->logfile), qr/LOG:  ending session \d+, which holds back a consumer group/, 'the log says why');
 
 # It has its time, also when it is no member any more.  Notices: end whoever has the lock.
 {
