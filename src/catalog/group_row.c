@@ -141,7 +141,7 @@ sl_group_unknown(const char *name)
 	ereport(ERROR,
 			(errcode(ERRCODE_SL_UNKNOWN_GROUP),
 			 errmsg("consumer group \"%s\" does not exist", sl_clip_name(name)),
-			 errhint("The view \"consumer_groups\" lists the groups; consume() and poll() make one.")));
+			 errhint("The view \"consumer_groups\" lists the groups; consume(), poll() and reset_offsets() make one.")));
 }
 
 /* Fill in who owns a group. */

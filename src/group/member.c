@@ -80,7 +80,7 @@ refuse(const SlMembership *membership, const SlDeclaration *declaration,
 				 errmsg("member \"%s\" of consumer group \"%s\" is fenced",
 						consumer->member, consumer->group_name),
 				 errdetail("Another run with its instance_id has taken its place."),
-				 errhint("End this run; a new one needs a new member_id.")));
+				 errhint("End this run; a new one needs a new member_id, or without one a new session.")));
 	if (result == SL_DECLARE_ASSIGNOR)
 		ereport(ERROR,
 				(errcode(ERRCODE_SL_INCONSISTENT_ASSIGNOR),
@@ -213,7 +213,9 @@ no_valid_offset(SlTopic *topic, SlOffset *offset, const SlPartitionState *state)
 			 errdetail("It is %lld; the offsets begin at %lld and end before %lld.",
 					   (long long) stake->position, (long long) state->log_start,
 					   (long long) state->visible_end) : 0,
-			 errhint("Use seek(), or auto_offset_reset => 'earliest' or 'latest'.")));
+			 offset->key.group_id == 0 ?
+			 errhint("Use seek(), or auto_offset_reset => 'earliest' or 'latest'.") :
+			 errhint("Use seek(), in a new group reset_offsets(), or auto_offset_reset => 'earliest' or 'latest'.")));
 }
 
 /*
