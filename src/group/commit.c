@@ -236,11 +236,16 @@ is_reading(const SlReadings *readings, const SlOffset *offset)
 	return false;
 }
 
+/* partition -1: not a single one */
 static void
 not_assigned(const SlMembership *membership, int32 partition)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 partition < 0 ?
+			 errmsg("no partition of topic \"%s\" is assigned to this member of consumer group \"%s\"",
+					membership->topics[0]->name,
+					membership->consumer.group_name) :
 			 errmsg("topic \"%s\" partition %d is not assigned to this member of consumer group \"%s\"",
 					membership->topics[0]->name, partition,
 					membership->consumer.group_name),
@@ -299,6 +304,9 @@ sl_seek(SlMembership *membership, const SlSeekTarget *target,
 													membership->partitions[i])))
 			not_assigned(membership, membership->partitions[i]);
 	}
+
+	if (nlist == 0)
+		not_assigned(membership, -1);
 
 	for (int i = 0; i < nlist; i++)
 		(void) sl_offset_own(list[i], consumer, true);

@@ -256,6 +256,20 @@ read_identity(FunctionCallInfo fcinfo, int arg, const char *name)
 	return value;
 }
 
+char *
+sl_group_args_member_id(FunctionCallInfo fcinfo, int arg)
+{
+	char	   *member = read_identity(fcinfo, arg, "member_id");
+
+	if (member && strncmp(member, "s-", 2) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for argument \"%s\": \"%s\"", "member_id",
+						member),
+				 errdetail("Names that begin with \"s-\" are those of sessions.")));
+	return member;
+}
+
 static void
 read_member(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 			SlMembership *membership)
@@ -263,13 +277,7 @@ read_member(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 	SlConsumer *consumer = &membership->consumer;
 	char	   *assignor = sl_group_args_text(fcinfo, args->assignor);
 
-	consumer->member = read_identity(fcinfo, args->member_id, "member_id");
-	if (consumer->member && strncmp(consumer->member, "s-", 2) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value for argument \"%s\": \"%s\"", "member_id",
-						consumer->member),
-				 errdetail("Names that begin with \"s-\" are those of sessions.")));
+	consumer->member = sl_group_args_member_id(fcinfo, args->member_id);
 	consumer->is_session = consumer->member == NULL;
 	if (consumer->is_session)
 		consumer->member = sl_offsets_session_member();

@@ -54,6 +54,9 @@ extern ArrayType *sl_group_args_topics(FunctionCallInfo fcinfo, int arg,
 extern SlResetPolicy sl_group_args_reset_policy(FunctionCallInfo fcinfo, int arg,
 												SlResetPolicy default_policy);
 
+/* A member_id, or NULL for a null; raises for what cannot be one. */
+extern char *sl_group_args_member_id(FunctionCallInfo fcinfo, int arg);
+
 /* A text that may be null, as a palloc'd string */
 extern char *sl_group_args_text(FunctionCallInfo fcinfo, int arg);
 

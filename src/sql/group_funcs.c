@@ -326,7 +326,7 @@ Datum
 streamlog_leave(PG_FUNCTION_ARGS)
 {
 	char	   *name = sl_group_args_text(fcinfo, 0);
-	char	   *member = sl_group_args_text(fcinfo, 1);
+	char	   *member = sl_group_args_member_id(fcinfo, 1);
 	SlConsumerGroup *group;
 	SlConsumer	consumer = {0};
 
