@@ -112,12 +112,10 @@ sl_executor_end_explain(int outer)
 	explained_depth = outer;
 }
 
+/* dest is DestNone where it is not known */
 static void
-begin_query(SlExecution *execution, QueryDesc *query)
+begin_query(SlExecution *execution, QueryDesc *query, CommandDest dest)
 {
-	/* a portal's is not known before it runs */
-	CommandDest dest = query->dest ? query->dest->mydest : DestNone;
-
 	execution->is_copy = false;
 	execution->is_spi = dest == DestSPI;
 	execution->modifies = query->operation != CMD_SELECT ||
@@ -130,12 +128,14 @@ static void
 executor_run(QueryDesc *query, ScanDirection direction, uint64 count,
 			 bool execute_once)
 {
+	/* a portal's is not known before it runs */
+	CommandDest dest = query->dest ? query->dest->mydest : DestNone;
 	SlExecution execution;
 
 	execution.query = query;
 	if (innermost == NULL)
-		begin_outermost(query->dest && query->dest->mydest == DestSPI);
-	begin_query(&execution, query);
+		begin_outermost(dest == DestSPI);
+	begin_query(&execution, query, dest);
 	PG_TRY();
 	{
 		if (prev_executor_run)
@@ -157,9 +157,9 @@ executor_finish(QueryDesc *query)
 {
 	SlExecution execution;
 
-	/* triggers run here: whatever they call is theirs */
+	/* triggers run here: whatever they call is theirs; a portal's dest is gone by now */
 	execution.query = NULL;
-	begin_query(&execution, query);
+	begin_query(&execution, query, DestNone);
 	PG_TRY();
 	{
 		if (prev_executor_finish)
