@@ -159,6 +159,51 @@ check_not_committing(void)
 				 errmsg("cannot consume while the transaction's offsets are being committed")));
 }
 
+/* What was said with an earlier offset goes with it. */
+static void
+set_next_offset(SlStake *stake, int64 next_offset)
+{
+	stake->row.next_offset = next_offset;
+	stake->row.metadata = NULL;
+	stake->dirty = true;
+}
+
+/* What a function was handed becomes the transaction's, if it was worked on. */
+static void
+decide_hand_out(SlStake *stake)
+{
+	if (stake->written)
+	{
+		set_next_offset(stake, stake->position);
+		stake->must_write = false;
+		memset(&stake->batch, 0, sizeof(SlBatch));
+	}
+	else if (stake->must_write)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
+				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
+				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+	stake->statement = 0;
+}
+
+/*
+ * This transaction may have handed records to another member before, who is no reader
+ * any more.  Where that one got to is its own, but for what the transaction commits.
+ */
+static void
+forget_other_member(SlStake *stake, const SlConsumer *consumer)
+{
+	if (!stake->shared || consumer->member[0] == '\0' ||
+		strcmp(stake->row.member, consumer->member) == 0 ||
+		SL_MUTANT("share-position"))
+		return;
+	if (stake->statement != 0)
+		decide_hand_out(stake);
+	stake->position = stake->row.next_offset;
+	stake->shared = false;
+}
+
 SlStake *
 sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
 {
@@ -170,7 +215,12 @@ sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
 	check_not_committing();
 	must_flush = must_flush || wait;
 	if (stake)
-		return sl_offset_change(offset);
+	{
+		stake = sl_offset_change(offset);
+		if (offset->key.group_id != 0)
+			forget_other_member(stake, consumer);
+		return stake;
+	}
 	if (offset->key.group_id == 0)
 	{
 		stake = sl_offset_change(offset);
@@ -231,15 +281,6 @@ sl_offset_take_over(SlStake *stake, const SlConsumer *consumer)
 	stake->dirty = true;
 }
 
-/* What was said with an earlier offset goes with it. */
-static void
-set_next_offset(SlStake *stake, int64 next_offset)
-{
-	stake->row.next_offset = next_offset;
-	stake->row.metadata = NULL;
-	stake->dirty = true;
-}
-
 void
 sl_offset_move(SlStake *stake, int64 next_offset)
 {
@@ -247,25 +288,6 @@ sl_offset_move(SlStake *stake, int64 next_offset)
 	stake->moved = true;
 	if (!stake->shared)
 		stake->position = next_offset;
-}
-
-/* What a function was handed becomes the transaction's, if it was worked on. */
-static void
-decide_hand_out(SlStake *stake)
-{
-	if (stake->written)
-	{
-		set_next_offset(stake, stake->position);
-		stake->must_write = false;
-		memset(&stake->batch, 0, sizeof(SlBatch));
-	}
-	else if (stake->must_write)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
-				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
-				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
-	stake->statement = 0;
 }
 
 void
