@@ -198,6 +198,8 @@ outsider(const SlConsumerGroup *group)
 
 /*
  * Own the partitions first to last, in order, and see that nobody is at work on them.
+ * That counts as a call: who holds them in an open transaction has max_poll_interval,
+ * whatever the session did before.
  */
 static SlOffset **
 own_partitions(SlConsumerGroup *group, SlTopic *topic, int32 first, int n)
@@ -206,10 +208,12 @@ own_partitions(SlConsumerGroup *group, SlTopic *topic, int32 first, int n)
 	SlOffset  **list = palloc_array(SlOffset *, Max(n, 1));
 
 	refuse_if_active(group, topic);
+	sl_groups_note_call(sl_consume_max_poll_interval());
 	for (int i = 0; i < n; i++)
 	{
 		list[i] = sl_offsets_enter(&consumer, topic->topic_id, first + i);
 		(void) sl_offset_own(list[i], &consumer, true);
+		sl_groups_note_call(sl_consume_max_poll_interval());
 	}
 	if (!SL_MUTANT("admin-checks-once"))
 		refuse_if_active(group, topic);

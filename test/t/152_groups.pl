@@ -185,6 +185,24 @@ my $asleep = q(SELECT count(*) = %d FROM pg_stat_activity WHERE state = 'active'
 	$_->quit for $two, $idle;
 }
 
+# Who resets offsets has as long, whatever his session consumed before.
+# Mutation: own_partitions() notes no call.
+{
+	my ($admin) = session();
+	my ($two) = session();
+
+	$admin->query_safe("SELECT count(*) FROM consume('u', 'before', max_poll_interval => '1 ms')");
+	$two->query_safe("SELECT count(*), leave('reset') FROM poll('t', 'reset')");
+	$admin->query_safe('BEGIN');
+	$admin->query_safe("SELECT reset_offsets('reset', 't', to_offset => 2, dry_run => false)");
+	is($two->query_safe("SELECT record_offset FROM poll('t', 'reset') WHERE pg_sleep(0.01) IS NOT NULL"),
+		'', 'who resets offsets has the partition');
+	$admin->query_safe('COMMIT');
+	is($two->query_safe("SELECT string_agg(record_offset::text, ' ') FROM poll('t', 'reset')"),
+		'2 3', 'and is not ended');
+	$_->quit for $admin, $two;
+}
+
 # Two hundred that wait for one partition: whoever has it when it gets records is woken,
 # and then the next one.
 # Mutation: as above.
