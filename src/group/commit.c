@@ -182,7 +182,7 @@ commit_one(SlMembership *membership, const SlDue *due, bool is_known,
 {
 	const SlConsumer *consumer = &membership->consumer;
 	SlOffset   *offset = due->offset;
-	SlStake    *stake = sl_offset_own(offset, consumer, true);
+	SlStake    *stake = sl_member_own_waiting(offset, consumer);
 	bool		has_batch = consumer->is_session &&
 	stake->batch.kind != SL_BATCH_NONE;
 
@@ -309,7 +309,7 @@ sl_seek(SlMembership *membership, const SlSeekTarget *target,
 		not_assigned(membership, -1);
 
 	for (int i = 0; i < nlist; i++)
-		(void) sl_offset_own(list[i], consumer, true);
+		(void) sl_member_own_waiting(list[i], consumer);
 
 	/* while it waited, one may have been given to another member */
 	sl_member_declare(membership, false, false, &readings);

@@ -317,3 +317,14 @@ sl_member_end_overdue_holder(const LOCKTAG *tag)
 					(errmsg("could not send signal to process %d: %m", pid)));
 	}
 }
+
+SlStake *
+sl_member_own_waiting(SlOffset *offset, const SlConsumer *consumer)
+{
+	SlStake    *stake = sl_offset_own(offset, consumer, false);
+
+	if (stake != NULL)
+		return stake;
+	sl_member_end_overdue_holder(&offset->key);
+	return sl_offset_own(offset, consumer, true);
+}

@@ -55,4 +55,12 @@ extern void sl_member_settle(SlTopic *topic, SlOffset *offset,
  */
 extern void sl_member_end_overdue_holder(const LOCKTAG *tag);
 
+/*
+ * Own a partition for a member, and wait for who has it locked; one whose time is up now
+ * is ended, as nobody else may ever call who would end it.  Raises as
+ * sl_offset_own() does.
+ */
+extern SlStake *sl_member_own_waiting(SlOffset *offset,
+									  const SlConsumer *consumer);
+
 #endif							/* SL_MEMBER_H */

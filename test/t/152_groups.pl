@@ -185,6 +185,23 @@ my $asleep = q(SELECT count(*) = %d FROM pg_stat_activity WHERE state = 'active'
 	$_->quit for $two, $idle;
 }
 
+# So it is when the other member waits for the partition in seek().
+# Mutation: sl_member_own_waiting() only waits.
+{
+	my ($one, $pid) = session();
+	my ($two) = session();
+
+	$one->query_safe("SELECT count(*) FROM consume('t', 'sought', max_records => 0, max_poll_interval => '1 ms')");
+	$one->query_safe('BEGIN');
+	$one->query_safe("SELECT count(*) FROM consume('t', 'sought', max_records => 2, max_poll_interval => '1 ms')");
+	$two->query_safe("SET lock_timeout = '30s'");
+	is($two->query_safe("SELECT next_offset FROM seek('t', 'sought', to_offset => 3)"),
+		'3', 'a seek waits for an overdue holder');
+	gone($pid, 'which is ended');
+	eval { $one->quit };
+	$two->quit;
+}
+
 # Who resets offsets has as long, whatever his session consumed before.
 # Mutation: own_partitions() notes no call.
 {
