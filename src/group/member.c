@@ -321,10 +321,14 @@ sl_member_end_overdue_holder(const LOCKTAG *tag)
 SlStake *
 sl_member_own_waiting(SlOffset *offset, const SlConsumer *consumer)
 {
-	SlStake    *stake = sl_offset_own(offset, consumer, false);
+	SlStake    *stake;
+	LOCKTAG		tag;
 
+	sl_offsets_must_flush();
+	stake = sl_offset_own(offset, consumer, false);
 	if (stake != NULL)
 		return stake;
-	sl_member_end_overdue_holder(&offset->key);
+	sl_offset_set_locktag(&tag, &offset->key);
+	sl_member_end_overdue_holder(&tag);
 	return sl_offset_own(offset, consumer, true);
 }

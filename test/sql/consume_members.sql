@@ -50,5 +50,4 @@ SELECT partition, next_offset, member FROM committed_offsets('worked on');
 -- (remove the condition in refuse_commit(): nothing is committed then).
 SELECT record_offset FROM poll('shared', 'mixed', max_records => 2);
 SELECT commit_offsets('shared', 'mixed', partitions => '{0}', next_offsets => '{1}', member_id => 'x');
-SELECT leave('mixed', 'x');
 SELECT next_offset FROM commit_offsets('shared', 'mixed');
