@@ -295,7 +295,7 @@ read_one(SlProgress *progress, SlReading *reading)
 	{
 		progress->passed_over = true;
 		sl_offset_set_locktag(&tag, &reading->offset->key);
-		sl_member_end_overdue_holder(&tag);
+		sl_member_end_overdue_holder(&tag, true);
 	}
 	else if (!read_owned(progress, reading))
 		sl_offset_disown(reading->offset);

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 
 #include "base/compat.h"
 #include "base/errors.h"
@@ -295,7 +296,7 @@ sl_member_settle(SlTopic *topic, SlOffset *offset, bool is_session,
 }
 
 void
-sl_member_end_overdue_holder(const LOCKTAG *tag)
+sl_member_end_overdue_holder(const LOCKTAG *tag, bool any_role)
 {
 	VirtualTransactionId *holders;
 	int			n;
@@ -308,6 +309,9 @@ sl_member_end_overdue_holder(const LOCKTAG *tag)
 
 		if (pid == 0 || pid == MyProcPid ||
 			!sl_groups_call_is_overdue(proc->pgprocno))
+			continue;
+		if (!any_role && !has_privs_of_role(GetUserId(), proc->roleId) &&
+			!SL_MUTANT("end-anybody"))
 			continue;
 		ereport(LOG,
 				(errmsg("ending session %d, which holds back a consumer group in an open transaction and has not called for its max_poll_interval",
@@ -329,6 +333,6 @@ sl_member_own_waiting(SlOffset *offset, const SlConsumer *consumer)
 	if (stake != NULL)
 		return stake;
 	sl_offset_set_locktag(&tag, &offset->key);
-	sl_member_end_overdue_holder(&tag);
+	sl_member_end_overdue_holder(&tag, true);
 	return sl_offset_own(offset, consumer, true);
 }

@@ -51,9 +51,10 @@ extern void sl_member_settle(SlTopic *topic, SlOffset *offset,
 
 /*
  * End sessions that hold a lock of ours, of a partition or on the making of a group,
- * and whose time is up: nobody else could release it.
+ * and whose time is up: nobody else could release it.  With any_role the caller has
+ * been found to be a user of the group; else only sessions of roles whose rights it has.
  */
-extern void sl_member_end_overdue_holder(const LOCKTAG *tag);
+extern void sl_member_end_overdue_holder(const LOCKTAG *tag, bool any_role);
 
 /*
  * Own a partition for a member, and wait for who has it locked; one whose time is up now

@@ -96,7 +96,7 @@ wait_for_group(const char *name, TimestampTz deadline)
 	LOCKTAG		tag;
 
 	sl_group_set_making_locktag(&tag, name);
-	sl_member_end_overdue_holder(&tag);
+	sl_member_end_overdue_holder(&tag, false);
 
 	if (left <= 0 || !sl_fetch_may_wait())
 		return false;

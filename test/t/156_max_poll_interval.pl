@@ -235,8 +235,16 @@ like(slurp_file($node->logfile), qr/LOG:  ending session \d+, which holds back a
 	my ($maker, $other) = (session(), session());
 	my $call = "consume('orders', 'made', max_poll_interval => '300 ms', max_wait => '2 s')";
 
+	my $stranger = session();
+
 	$maker->do('BEGIN');
 	like(records($maker, $call), qr/0\@0/, 'a session makes a group');
+	$test->do('CREATE ROLE stranger');
+	$test->do('GRANT SELECT ON topic.orders TO stranger');
+	$stranger->do('SET ROLE stranger');
+	is(records($stranger, $call), '', 'a role that could not use it does not get in');
+	is(is_there($maker), 1, 'and ends nobody (mutant end-anybody)');
+	$stranger->disconnect;
 	like(records($other, $call), qr/0\@0/, 'and another one gets in');
 	is(is_there($maker), 0, 'for that the first one was ended');
 	$other->disconnect;
