@@ -51,3 +51,7 @@ SELECT partition, next_offset, member FROM committed_offsets('worked on');
 SELECT record_offset FROM poll('shared', 'mixed', max_records => 2);
 SELECT commit_offsets('shared', 'mixed', partitions => '{0}', next_offsets => '{1}', member_id => 'x');
 SELECT next_offset FROM commit_offsets('shared', 'mixed');
+
+DROP TABLE worked;
+DROP FUNCTION two;
+DROP EXTENSION streamlog CASCADE;
