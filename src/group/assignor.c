@@ -228,6 +228,32 @@ least_loaded(const SlAssignment *a, int topic, const int *load)
 }
 
 /*
+ * Move a partition, and where the loads are far apart more of its topic's from the same
+ * member, so that the number of looks does not grow with that of partitions: those first
+ * that are not its own.
+ */
+static void
+move_some(SlAssignment *a, int *load, int topic, int best, int to)
+{
+	int			from = a->result[best];
+	int			more = (load[from] - load[to]) / 8;
+
+	a->result[best] = to;
+	load[from]--;
+	load[to]++;
+	for (int pass = 0; pass < 2; pass++)
+		for (int p = a->first[topic]; p < a->first[topic + 1] && more > 1; p++)
+		{
+			if (a->result[p] != from || (pass == 0 && a->owner[p] == from))
+				continue;
+			a->result[p] = to;
+			load[from]--;
+			load[to]++;
+			more--;
+		}
+}
+
+/*
  * Move one partition from the most loaded member that can give one to somebody who has
  * at least two less; false if there is none.
  */
@@ -236,6 +262,7 @@ move_one(SlAssignment *a, int *load)
 {
 	int			best = -1;
 	int			best_to = -1;
+	int			best_topic = -1;
 	bool		best_is_new = false;
 
 	for (int topic = 0; topic < a->ntopics; topic++)
@@ -257,15 +284,14 @@ move_one(SlAssignment *a, int *load)
 			{
 				best = p;
 				best_to = to;
+				best_topic = topic;
 				best_is_new = is_new;
 			}
 		}
 	}
 	if (best < 0)
 		return false;
-	load[a->result[best]]--;
-	load[best_to]++;
-	a->result[best] = best_to;
+	move_some(a, load, best_topic, best, best_to);
 	return true;
 }
 

@@ -215,5 +215,6 @@ sl_offsets_forget(int32 group_id)
 	{
 		forget(offset);
 		offset->has_position = false;
+		offset->known_partitions = 0;
 	}
 }

@@ -242,13 +242,15 @@ settle_alone(SlTopic *topic, SlOffset *offset, SlResetPolicy policy,
 {
 	SlStake    *stake = sl_offset_change(offset);
 	SlOffset   *first = sl_offsets_find(0, topic->topic_id, 0);
-	bool		added_later = first->has_position && !offset->has_position;
 
+	if (first->known_partitions == 0)
+		first->known_partitions = topic->partitions;
 	if (stake->shared && stake->position >= state->log_start &&
 		stake->position <= state->visible_end)
 		return;
 	stake->position = start_of(topic, offset, policy,
-							   added_later && !stake->shared, state);
+							   offset->key.partition >= first->known_partitions &&
+							   !stake->shared, state);
 	stake->shared = true;
 	stake->moved = true;
 }

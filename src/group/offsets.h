@@ -98,6 +98,8 @@ typedef struct SlOffset
 	bool		has_row;		/* the row was there, and may be gone since */
 	bool		has_position;	/* without a group: where it goes on */
 	int64		position;
+	int32		known_partitions;	/* partition 0 without a group: what the
+									 * topic had when it was first read */
 
 	/* of the current transaction; the last one counts */
 	SlStake    *stakes;

@@ -93,6 +93,7 @@ sl_group_commit(const SlGroupKey *key, const SlGroupChange *change)
 		if (change->reset)
 		{
 			part->generation = sl_group_new_generation();
+			part->handed_to = NULL;
 			sl_group_wake(part->reader);
 		}
 		if (change->moved)

@@ -311,6 +311,7 @@ sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 	char	   *name = sl_group_args_text(fcinfo, args->consumer_group);
 	SlConsumer *consumer = &membership->consumer;
 	SlConsumerGroup *group;
+	bool		creates;
 
 	memset(membership, 0, sizeof(SlMembership));
 	open_topics(fcinfo, args, membership);
@@ -334,12 +335,14 @@ sl_group_args_read(FunctionCallInfo fcinfo, const SlGroupArgs *args,
 		return true;
 	}
 
-	group = use == SL_GROUP_EXPECTED || use == SL_GROUP_IF_THERE ?
-		sl_group_open(name) : sl_group_open_or_create(name);
+	/* who names no topic makes no group */
+	creates = (use == SL_GROUP_OPTIONAL || use == SL_GROUP_CREATE) &&
+		membership->ntopics > 0;
+	group = creates ? sl_group_open_or_create(name) : sl_group_open(name);
 	if (group == NULL && use == SL_GROUP_EXPECTED)
 		sl_group_unknown(name);
 	if (group == NULL)
-		return false;
+		return membership->ntopics == 0;
 	consumer->group.relation = group->offsets;
 	consumer->group.group_id = group->group_id;
 	consumer->group_name = group->name;

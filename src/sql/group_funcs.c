@@ -76,7 +76,7 @@ tell_where_it_begins(const SlMembership *membership)
 	{
 		SlOffset   *first = sl_offsets_find(0, membership->topics[i]->topic_id, 0);
 
-		if (first == NULL || (!first->has_position && first->nstakes == 0))
+		if (first == NULL || first->known_partitions == 0)
 			ereport(NOTICE,
 					(errmsg("consuming topic \"%s\" from its end on",
 							membership->topics[i]->name),
@@ -105,6 +105,14 @@ wait_for_group(const char *name, TimestampTz deadline)
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;
+}
+
+/* No topic matches: the caller is to look again, but not at once. */
+static void
+wait_for_topics(TimestampTz deadline)
+{
+	while (sl_fetch_may_wait() && sl_fetch_sleep(deadline, INT_MAX))
+		;
 }
 
 static void
@@ -143,6 +151,11 @@ consume(FunctionCallInfo fcinfo, const char *function, bool is_list,
 							   &membership))
 		if (!wait_for_group(sl_group_args_text(fcinfo, ARG_GROUP), deadline))
 			return;
+	if (membership.ntopics == 0)
+	{
+		wait_for_topics(deadline);
+		return;
+	}
 	call.reset_policy = sl_group_args_reset_policy(fcinfo, ARG_RESET,
 												   membership.consumer.group_name ?
 												   SL_RESET_EARLIEST : SL_RESET_LATEST);

@@ -31,6 +31,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -71,6 +72,7 @@ typedef struct SlWait
 	SlMembership membership;
 	bool		group_was_locked;	/* the same */
 	SlReadings	readings;
+	MemoryContext look_context;	/* for one look */
 	SlAwaitedTopic *topics;
 	int			ntopics;
 	SlAwaited  *awaited;
@@ -138,19 +140,21 @@ topics_have_changed(const SlWait *wait)
 static bool
 assignment_has_changed(SlWait *wait)
 {
+	MemoryContext old = MemoryContextSwitchTo(wait->look_context);
 	SlReadings	now;
+	bool		changed;
 
 	if (wait->membership.consumer.group.group_id == 0)
-		return false;
-	sl_member_declare(&wait->membership, true, true, &now);
-	if (now.n != wait->readings.n)
-		return true;
-	for (int i = 0; i < now.n; i++)
-		if (now.items[i].offset != wait->readings.items[i].offset ||
-			now.items[i].generation != wait->readings.items[i].generation)
-			return true;
-	pfree(now.items);
-	return false;
+		now = wait->readings;
+	else
+		sl_member_declare(&wait->membership, true, true, &now);
+	changed = now.n != wait->readings.n;
+	for (int i = 0; i < now.n && !changed; i++)
+		changed = now.items[i].offset != wait->readings.items[i].offset ||
+			now.items[i].generation != wait->readings.items[i].generation;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(wait->look_context);
+	return changed;
 }
 
 /* Sleep until there is something to look at, or the deadline. */
@@ -272,6 +276,9 @@ wait_for_topics(FunctionCallInfo fcinfo, bool is_list)
 	note_locks(&wait, fcinfo, names, n);
 	if (!sl_group_args_read(fcinfo, &args, SL_GROUP_IF_THERE, &wait.membership))
 		return;					/* consume() is to make the group */
+	wait.look_context = AllocSetContextCreate(CurrentMemoryContext,
+											  "streamlog wait",
+											  ALLOCSET_SMALL_SIZES);
 	sl_member_declare(&wait.membership, true, true, &wait.readings);
 	wait.awaited = palloc_array(SlAwaited, Max(wait.readings.n, 1));
 	for (int i = 0; i < wait.readings.n; i++)

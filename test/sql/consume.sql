@@ -139,6 +139,21 @@ SELECT next_offset, metadata FROM committed WHERE partition = 0;
 INSERT INTO work SELECT topic, partition, record_offset FROM consume('orders', 'billing', max_records => 1);
 SELECT next_offset, metadata FROM committed WHERE partition = 0;
 
+-- who names no topic that there is makes no group
+SELECT show(r) FROM consume(topic_pattern => '^none$', consumer_group => 'nobody') r;
+SELECT count(*) FROM streamlog.consumer_group WHERE name = 'nobody';
+-- without a group a partition that is read later than others begins where the topic was
+-- said to: it was there
+DISCARD ALL;
+SET search_path = public, streamlog;
+SELECT show(r) FROM consume('orders', partitions => '{0}') r;
+SELECT show(r) FROM consume('orders') r;
+SET client_min_messages = warning;
+SELECT alter_topic('orders', partitions => 3);
+RESET client_min_messages;
+SELECT produce('orders', NULL, 'new', partition => 2);
+SELECT show(r) FROM consume('orders') r;
+
 SET client_min_messages = warning;
 DROP VIEW committed;
 DROP TABLE work, made;
