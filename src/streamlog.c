@@ -59,7 +59,10 @@ _PG_init(void)
 	sl_group_row_init();
 	sl_groups_set_assign(sl_assign);
 
-	/* offsets are written before records are appended: the last one is called first */
+	/*
+	 * offsets are written before records are appended: the last one is called
+	 * first
+	 */
 	sl_transaction_init();
 	sl_offsets_init();
 	sl_executor_init();

@@ -400,7 +400,7 @@ wait_for_more(SlProgress *progress, TimestampTz deadline)
 void
 sl_consume(SlConsumeCall *call)
 {
-	SlProgress	progress = {.call = call, .left = call->limits};
+	SlProgress	progress = {.call = call,.left = call->limits};
 	long		wait = sl_fetch_cap_wait(call->limits.max_wait);
 	TimestampTz deadline = 0;
 	MemoryContext caller = CurrentMemoryContext;

@@ -453,7 +453,7 @@ sl_fetch_range(SlTopic *topic, int32 partition, int64 from, int64 before,
 			   TupleDesc desc, Tuplestorestate *store)
 {
 	const SlFetchLimits limits = {
-		.max_records = PG_INT64_MAX, .max_bytes = PG_INT64_MAX
+		.max_records = PG_INT64_MAX,.max_bytes = PG_INT64_MAX
 	};
 	SlFetch		fetch = {.slot.base.tts_ops = &record_slot_ops};
 	SlScanResult result;

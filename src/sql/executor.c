@@ -157,7 +157,10 @@ executor_finish(QueryDesc *query)
 {
 	SlExecution execution;
 
-	/* triggers run here: whatever they call is theirs; a portal's dest is gone by now */
+	/*
+	 * triggers run here: whatever they call is theirs; a portal's dest is
+	 * gone by now
+	 */
 	execution.query = NULL;
 	begin_query(&execution, query, DestNone);
 	PG_TRY();

@@ -173,7 +173,7 @@ matching_topics(const char *pattern)
 		if (DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
 												 CStringGetTextDatum(lfirst(lc)),
 												 CStringGetTextDatum(pattern))))
-			names = lappend(names, lfirst(lc));
+		names = lappend(names, lfirst(lc));
 	return names;
 }
 

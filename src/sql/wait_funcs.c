@@ -72,7 +72,7 @@ typedef struct SlWait
 	SlMembership membership;
 	bool		group_was_locked;	/* the same */
 	SlReadings	readings;
-	MemoryContext look_context;	/* for one look */
+	MemoryContext look_context; /* for one look */
 	SlAwaitedTopic *topics;
 	int			ntopics;
 	SlAwaited  *awaited;
