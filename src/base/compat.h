@@ -58,4 +58,11 @@
 #define sl_vxid_proc(vxid)	BackendIdGetProc((vxid).backendId)
 #endif
 
+/* The local transaction that a process is in */
+#if PG_VERSION_NUM >= 170000
+#define sl_proc_lxid(proc)	((proc)->vxid.lxid)
+#else
+#define sl_proc_lxid(proc)	((proc)->lxid)
+#endif
+
 #endif							/* SL_COMPAT_H */

@@ -23,6 +23,19 @@ typedef struct SlOffsetKey
 	int32		partition;
 } SlOffsetKey;
 
+/* By group, topic and partition, as qsort() wants it */
+static inline int
+sl_offset_key_compare(const SlOffsetKey *left, const SlOffsetKey *right)
+{
+	if (left->group_id != right->group_id)
+		return left->group_id < right->group_id ? -1 : 1;
+	if (left->topic_id != right->topic_id)
+		return left->topic_id < right->topic_id ? -1 : 1;
+	if (left->partition != right->partition)
+		return left->partition < right->partition ? -1 : 1;
+	return 0;
+}
+
 typedef struct SlOffsetRow
 {
 	bool		exists;

@@ -85,14 +85,8 @@ refuse_if_active(const SlConsumerGroup *group, const SlTopic *topic)
 static int
 compare_keys(const void *a, const void *b)
 {
-	const SlOffsetKey *left = &((const SlOffsetListed *) a)->key;
-	const SlOffsetKey *right = &((const SlOffsetListed *) b)->key;
-
-	if (left->topic_id != right->topic_id)
-		return left->topic_id < right->topic_id ? -1 : 1;
-	if (left->partition != right->partition)
-		return left->partition < right->partition ? -1 : 1;
-	return 0;
+	return sl_offset_key_compare(&((const SlOffsetListed *) a)->key,
+								 &((const SlOffsetListed *) b)->key);
 }
 
 static SlOffsetListed *

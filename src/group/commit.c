@@ -67,14 +67,8 @@ sl_seek_offset(SlTopic *topic, int32 partition, const SlSeekTarget *target)
 static int
 compare_due(const void *a, const void *b)
 {
-	const SlOffsetKey *left = &((const SlDue *) a)->offset->key;
-	const SlOffsetKey *right = &((const SlDue *) b)->offset->key;
-
-	if (left->topic_id != right->topic_id)
-		return left->topic_id < right->topic_id ? -1 : 1;
-	if (left->partition != right->partition)
-		return left->partition < right->partition ? -1 : 1;
-	return 0;
+	return sl_offset_key_compare(&((const SlDue *) a)->offset->key,
+								 &((const SlDue *) b)->offset->key);
 }
 
 /* The offsets that were given, of partitions of the one topic */
@@ -131,32 +125,15 @@ handed_out(SlMembership *membership, int *n)
 	return due;
 }
 
-/*
- * The batch is given up for good, although the transaction will abort: it was fenced,
- * and would be again.
- */
-static void
-forget_batch(SlOffset *offset)
-{
-	if (SL_MUTANT("keep-fenced"))
-		return;
-	memset(&offset->batch, 0, sizeof(SlBatch));
-	memset(&offset->seen, 0, sizeof(SlSeen));
-	for (int i = 0; i < offset->nstakes; i++)
-	{
-		memset(&offset->stakes[i].batch, 0, sizeof(SlBatch));
-		memset(&offset->stakes[i].seen, 0, sizeof(SlSeen));
-	}
-}
-
 static void
 refuse_commit(SlMembership *membership, const SlDue *due, const SlStake *stake,
 			  bool is_known)
 {
 	const SlConsumer *consumer = &membership->consumer;
 
-	if (consumer->is_session)
-		forget_batch(due->offset);
+	/* for good, although the transaction will abort: it would be fenced again */
+	if (consumer->is_session && !SL_MUTANT("keep-fenced"))
+		sl_offset_forget_batch(due->offset);
 	if (!is_known || stake->row.member[0] == '\0')
 		ereport(ERROR,
 				(errcode(is_known ? ERRCODE_SL_STALE_EPOCH : ERRCODE_SL_UNKNOWN_MEMBER),
@@ -347,8 +324,7 @@ sl_next_offset(const SlConsumer *consumer, SlTopic *topic, int32 partition)
 					  consumer->member, &known);
 	if (!sl_offset_read(&offset->key, &known.row, &row))
 		return -1;
-	return known.has_position && known.epoch == row.epoch &&
-		strcmp(row.member, consumer->member) == 0 ?
+	return sl_offset_is_position_of(&known, &row, consumer) ?
 		known.position : row.next_offset;
 }
 

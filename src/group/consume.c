@@ -44,9 +44,6 @@
 #define SL_MIN_MAX_POLL_INTERVAL		10	/* ms */
 #define SL_DEFAULT_MAX_POLL_INTERVAL	300000
 
-/* How often is looked at what sets no latch (ms) */
-#define SL_LOOK_AGAIN		100
-#define SL_LOOK_AT_TOPICS	10000
 
 /* Setting */
 static int	max_poll_interval = SL_DEFAULT_MAX_POLL_INTERVAL;
@@ -366,7 +363,7 @@ wait_for_more(SlProgress *progress, TimestampTz deadline)
 		return false;
 	left = Min(left, SL_LOOK_AT_TOPICS);
 	if (progress->passed_over || readings->settling)
-		left = Min(left, SL_LOOK_AGAIN);
+		left = Min(left, SL_LOOK_SOON);
 	for (int i = 0; i < readings->n && left > 0; i++)
 	{
 		SlReading  *reading = &readings->items[i];
@@ -384,7 +381,7 @@ wait_for_more(SlProgress *progress, TimestampTz deadline)
 				left = 0;
 				break;
 			case SL_WAIT_NO_ROOM:
-				left = Min(left, SL_LOOK_AGAIN);
+				left = Min(left, SL_LOOK_SOON);
 				break;
 		}
 	}

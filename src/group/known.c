@@ -128,16 +128,8 @@ sl_offsets_enter(const SlConsumer *consumer, int32 topic_id, int32 partition)
 int
 sl_offsets_compare(const ListCell *a, const ListCell *b)
 {
-	const SlOffset *left = lfirst(a);
-	const SlOffset *right = lfirst(b);
-
-	if (left->key.group_id != right->key.group_id)
-		return left->key.group_id < right->key.group_id ? -1 : 1;
-	if (left->key.topic_id != right->key.topic_id)
-		return left->key.topic_id < right->key.topic_id ? -1 : 1;
-	if (left->key.partition != right->key.partition)
-		return left->key.partition < right->key.partition ? -1 : 1;
-	return 0;
+	return sl_offset_key_compare(&((const SlOffset *) lfirst(a))->key,
+								 &((const SlOffset *) lfirst(b))->key);
 }
 
 static List *
@@ -173,17 +165,26 @@ sl_offsets_in_hand(int32 group_id)
 	return list;
 }
 
-static void
-forget(SlOffset *offset)
+void
+sl_offset_forget_batch(SlOffset *offset)
 {
 	memset(&offset->batch, 0, sizeof(SlBatch));
 	memset(&offset->seen, 0, sizeof(SlSeen));
 	for (int i = 0; i < offset->nstakes; i++)
 	{
+		memset(&offset->stakes[i].batch, 0, sizeof(SlBatch));
+		memset(&offset->stakes[i].seen, 0, sizeof(SlSeen));
+	}
+}
+
+static void
+forget(SlOffset *offset)
+{
+	sl_offset_forget_batch(offset);
+	for (int i = 0; i < offset->nstakes; i++)
+	{
 		SlStake    *stake = &offset->stakes[i];
 
-		memset(&stake->batch, 0, sizeof(SlBatch));
-		memset(&stake->seen, 0, sizeof(SlSeen));
 		stake->statement = 0;
 		if (stake->owned)
 		{

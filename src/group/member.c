@@ -309,7 +309,9 @@ sl_member_end_overdue_holder(const LOCKTAG *tag, bool any_role)
 		PGPROC	   *proc = sl_vxid_proc(holders[i]);
 		int			pid = proc ? proc->pid : 0;
 
+		/* not one that has just come to its end */
 		if (pid == 0 || pid == MyProcPid ||
+			sl_proc_lxid(proc) != holders[i].localTransactionId ||
 			!sl_groups_call_is_overdue(proc->pgprocno))
 			continue;
 		if (!any_role && !has_privs_of_role(GetUserId(), proc->roleId) &&

@@ -168,6 +168,16 @@ set_next_offset(SlStake *stake, int64 next_offset)
 	stake->dirty = true;
 }
 
+void
+sl_offsets_refuse_member_id(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
+			 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
+			 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+}
+
 /* What a function was handed becomes the transaction's, if it was worked on. */
 static void
 decide_hand_out(SlStake *stake)
@@ -179,11 +189,7 @@ decide_hand_out(SlStake *stake)
 		memset(&stake->batch, 0, sizeof(SlBatch));
 	}
 	else if (stake->must_write)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
-				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
-				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+		sl_offsets_refuse_member_id();
 	stake->statement = 0;
 }
 
@@ -202,6 +208,16 @@ forget_other_member(SlStake *stake, const SlConsumer *consumer)
 		decide_hand_out(stake);
 	stake->position = stake->row.next_offset;
 	stake->shared = false;
+}
+
+bool
+sl_offset_is_position_of(const SlGroupPosition *known, const SlOffsetRow *row,
+						 const SlConsumer *consumer)
+{
+	return known->has_position && row->exists &&
+		((known->epoch == row->epoch &&
+		  strcmp(row->member, consumer->member) == 0) ||
+		 SL_MUTANT("any-epoch"));
 }
 
 SlStake *
@@ -248,9 +264,7 @@ sl_offset_own(SlOffset *offset, const SlConsumer *consumer, bool wait)
 	if (row.metadata)
 		stake->row.metadata = MemoryContextStrdup(TopTransactionContext,
 												  row.metadata);
-	stake->shared = known.has_position && row.exists &&
-		((known.epoch == row.epoch && strcmp(row.member, consumer->member) == 0) ||
-		 SL_MUTANT("any-epoch"));
+	stake->shared = sl_offset_is_position_of(&known, &row, consumer);
 	stake->position = stake->shared ? known.position : row.next_offset;
 	if (SL_MUTANT("max-position"))
 		stake->position = Max(stake->position, row.next_offset);
@@ -358,6 +372,27 @@ sl_offsets_note_write(void)
 
 		if (top_stake(offset)->statement == statement)
 			sl_offset_change(offset)->written = true;
+	}
+}
+
+void
+sl_offsets_drop_topic(int32 topic_id)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &tx_offsets)
+	{
+		SlOffset   *offset = dlist_container(SlOffset, tx_node, iter.cur);
+		SlStake    *stake;
+
+		if (offset->key.topic_id != topic_id)
+			continue;
+		stake = sl_offset_change(offset);
+		memset(&stake->batch, 0, sizeof(SlBatch));
+		stake->statement = 0;
+		stake->owned = false;
+		stake->dirty = false;
+		stake->moved = false;
 	}
 }
 

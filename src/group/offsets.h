@@ -138,7 +138,21 @@ extern List *sl_offsets_in_hand(int32 group_id);
  */
 extern void sl_offsets_forget(int32 group_id);
 
+/* Forget what the session was handed of one partition, also in this transaction. */
+extern void sl_offset_forget_batch(SlOffset *offset);
+
 /* in offsets.c */
+
+/* Is a position in shared memory that of the consumer, and of the row's epoch? */
+extern bool sl_offset_is_position_of(const SlGroupPosition *known,
+									 const SlOffsetRow *row,
+									 const SlConsumer *consumer);
+
+/* Raise for a deferred hand-out to a member_id. */
+extern void sl_offsets_refuse_member_id(void) pg_attribute_noreturn();
+
+/* The transaction has dropped a topic: it writes nothing of it. */
+extern void sl_offsets_drop_topic(int32 topic_id);
 
 /* The entries that the current transaction has to do with, in no order. */
 extern List *sl_offsets_in_transaction(int32 group_id);

@@ -16,8 +16,11 @@ typedef struct SlFetchLimits
 	long		max_wait;		/* ms, for the first record */
 } SlFetchLimits;
 
-/* ms until one looks again whose wait has no room in shared memory */
+/* ms until one looks again for what sets no latch */
 #define SL_LOOK_SOON	100
+
+/* ms between two looks of one who waits at the topics: partitions may be added */
+#define SL_LOOK_AT_TOPICS	10000
 
 extern void sl_fetch_define_gucs(void);
 

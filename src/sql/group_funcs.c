@@ -32,9 +32,6 @@ PG_FUNCTION_INFO_V1(streamlog_seek);
 PG_FUNCTION_INFO_V1(streamlog_next_offset);
 PG_FUNCTION_INFO_V1(streamlog_leave);
 
-/* How often is looked whether who makes the group has ended (ms) */
-#define SL_LOOK_FOR_GROUP	100
-
 /* consume() and poll() have the same ones */
 enum
 {
@@ -101,7 +98,7 @@ wait_for_group(const char *name, TimestampTz deadline)
 	if (left <= 0 || !sl_fetch_may_wait())
 		return false;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 Min(left, SL_LOOK_FOR_GROUP), PG_WAIT_EXTENSION);
+					 Min(left, SL_LOOK_SOON), PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	return true;
@@ -160,11 +157,7 @@ consume(FunctionCallInfo fcinfo, const char *function, bool is_list,
 												   membership.consumer.group_name ?
 												   SL_RESET_EARLIEST : SL_RESET_LATEST);
 	if (call.how == SL_DEFERRED && !membership.consumer.is_session)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot consume with a member_id outside of the transaction that does the work"),
-				 errdetail("Nothing is remembered of what a member_id was handed, so its next consume() cannot confirm it."),
-				 errhint("Use poll() and commit_offsets(), or consume() after BEGIN or in the statement that does the work.")));
+		sl_offsets_refuse_member_id();
 	if (membership.consumer.group_name == NULL && PG_ARGISNULL(ARG_RESET))
 		tell_where_it_begins(&membership);
 	sl_consume(&call);

@@ -15,6 +15,7 @@
 #include "catalog/topic.h"
 #include "catalog/topic_row.h"
 #include "log/check.h"
+#include "group/offsets.h"
 #include "log/delete.h"
 #include "sql/rows.h"
 
@@ -103,6 +104,8 @@ Datum
 streamlog_drop_topic(PG_FUNCTION_ARGS)
 {
 	char	   *name = get_name(fcinfo, "drop_topic()");
+	int32		topic_id;
+	Oid			relation;
 
 	check_can_change("drop_topic()");
 	if (!PG_ARGISNULL(1) && PG_GETARG_BOOL(1) && !sl_topic_exists(name))
@@ -111,7 +114,13 @@ streamlog_drop_topic(PG_FUNCTION_ARGS)
 				 errmsg("topic \"%s\" does not exist, skipping",
 						sl_clip_name(name))));
 	else
+	{
+		bool		is_known = sl_topic_table(name, &topic_id, &relation);
+
 		sl_ddl_drop_topic(name);
+		if (is_known)
+			sl_offsets_drop_topic(topic_id);
+	}
 	PG_RETURN_VOID();
 }
 

@@ -43,9 +43,6 @@
 #include "sql/group_args.h"
 #include "sql/topic_args.h"
 
-/* ms between two looks at the topics */
-#define SL_LOOK_AT_TOPICS	10000
-
 #define SL_FUNCTION "wait_for_records()"
 
 PG_FUNCTION_INFO_V1(streamlog_wait_for_records);

@@ -139,6 +139,17 @@ SELECT next_offset, metadata FROM committed WHERE partition = 0;
 INSERT INTO work SELECT topic, partition, record_offset FROM consume('orders', 'billing', max_records => 1);
 SELECT next_offset, metadata FROM committed WHERE partition = 0;
 
+-- nothing is written of a topic that the transaction drops
+BEGIN;
+SELECT create_topic('passing');
+SELECT count(*) FROM consume('passing', 'billing');
+SAVEPOINT s;
+SELECT drop_topic('passing');
+ROLLBACK TO s;
+SELECT drop_topic('passing');
+COMMIT;
+SELECT count(*) FROM streamlog.committed_offset c
+WHERE NOT EXISTS (SELECT FROM streamlog.topic t WHERE t.topic_id = c.topic_id);
 -- who names no topic that there is makes no group
 SELECT show(r) FROM consume(topic_pattern => '^none$', consumer_group => 'nobody') r;
 SELECT count(*) FROM streamlog.consumer_group WHERE name = 'nobody';
