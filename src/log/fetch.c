@@ -52,7 +52,6 @@
 #include "log/fetch.h"
 #include "log/scan.h"
 #include "log/search.h"
-#include "log/timeindex.h"
 
 #define SL_DEFAULT_MAX_WAIT 30000	/* ms */
 
@@ -216,16 +215,6 @@ push_snapshot(void)
 		PushActiveSnapshot(GetLatestSnapshot());
 }
 
-/* A list of segments that does not end with the active one is an old one. */
-static void
-refresh_segments(SlLog *log, const SlPartitionState *state)
-{
-	if (OidIsValid(state->active_segment) &&
-		(log->nsegments == 0 ||
-		 log->segments[log->nsegments - 1].relation != state->active_segment))
-		sl_log_read_segments(log);
-}
-
 static void out_of_range(SlTopic *topic, int32 partition, int64 offset,
 						 const SlPartitionState *state) pg_attribute_noreturn();
 
@@ -332,7 +321,7 @@ fetch_available(SlTopic *topic, SlLog *log, const SlPartitionState *state,
 	}
 	flush_wal(state);
 	SL_WAITPOINT("fetch-before-snapshot");
-	refresh_segments(log, state);
+	sl_log_refresh_segments(log, state);
 	push_snapshot();
 	result = sl_scan(topic, log, from, state->visible_end, fetch_visitor,
 					 fetch, &reached);
@@ -482,97 +471,6 @@ sl_fetch_bounds(SlTopic *topic, int32 partition, SlPartitionState *state)
 	return log;
 }
 
-typedef struct SlTimeSearch
-{
-	TimestampTz time;
-	int64		found;
-} SlTimeSearch;
-
-/* Stops at the first record that is not older. */
-static bool
-time_visitor(void *arg, Relation rel, HeapTuple tuple)
-{
-	SlTimeSearch *search = arg;
-	SlRecordFixed *fixed = sl_tuple_fixed(tuple->t_data);
-
-	if (fixed->timestamp < search->time)
-		return true;
-	search->found = fixed->record_offset;
-	return false;
-}
-
-/*
- * Where in a segment, from an offset on, the search for a time has to begin; -1 if
- * the segment is gone.
- */
-static int64
-first_offset_for_time(SlTopic *topic, SlLog *log, const SlSegment *segment,
-					  int64 from, TimestampTz time)
-{
-	Relation	rel = sl_log_open_segment(topic, log, segment, from);
-	BlockNumber block;
-	int64		offset;
-
-	if (!rel)
-		return -1;
-	block = sl_timeindex_block(rel, time);
-	while (block > 0 && (block >= RelationGetNumberOfBlocks(rel) ||
-						 !sl_block_first_offset(rel, block, &offset)))
-		block--;
-	relation_close(rel, AccessShareLock);
-	return block > 0 ? Max(offset, from) : from;
-}
-
-/* Search the segments for a time; not to an end if the result is DELETED. */
-static SlScanResult
-search_segments(SlTopic *topic, SlLog *log, const SlPartitionState *state,
-				SlTimeSearch *search)
-{
-	SlScanResult result = SL_SCAN_END;
-
-	for (int i = 0; i < log->nsegments && result == SL_SCAN_END; i++)
-	{
-		const SlSegment *segment = &log->segments[i];
-		int64		end = i + 1 < log->nsegments ?
-		Min(log->segments[i + 1].base, state->visible_end) : state->visible_end;
-		int64		from = Max(segment->base, state->log_start);
-		int64		reached;
-
-		if (from >= end ||
-			(segment->has_max && segment->max_timestamp < search->time))
-			continue;
-		from = first_offset_for_time(topic, log, segment, from, search->time);
-		if (from < 0)
-			result = SL_SCAN_DELETED;
-		else if (from < end)
-			result = sl_scan(topic, log, from, end, time_visitor, search,
-							 &reached);
-	}
-	return result;
-}
-
-int64
-sl_fetch_offset_for_time(SlTopic *topic, int32 partition, TimestampTz time)
-{
-	SlTimeSearch search = {time, -1};
-	SlScanResult result;
-
-	do
-	{
-		SlPartitionState state;
-		SlLog	   *log = sl_fetch_bounds(topic, partition, &state);
-
-		SL_WAITPOINT("time-before-segments");
-		refresh_segments(log, &state);
-		push_snapshot();
-		result = search_segments(topic, log, &state, &search);
-		PopActiveSnapshot();
-
-		/* the log's start has risen, so this comes to an end */
-	} while (result == SL_SCAN_DELETED);
-	return search.found;
-}
-
 /* Stops at the first record. */
 static bool
 timestamp_visitor(void *arg, Relation rel, HeapTuple tuple)
@@ -598,7 +496,7 @@ sl_fetch_timestamp(SlTopic *topic, int32 partition, int64 offset,
 
 		if (from >= state.visible_end)
 			return false;
-		refresh_segments(log, &state);
+		sl_log_refresh_segments(log, &state);
 		push_snapshot();
 		result = sl_scan(topic, log, from, state.visible_end,
 						 timestamp_visitor, timestamp, &reached);

@@ -114,6 +114,15 @@ sl_log_read_segments(SlLog *log)
 	log->nsegments = n;
 }
 
+void
+sl_log_refresh_segments(SlLog *log, const SlPartitionState *state)
+{
+	if (OidIsValid(state->active_segment) &&
+		(log->nsegments == 0 ||
+		 log->segments[log->nsegments - 1].relation != state->active_segment))
+		sl_log_read_segments(log);
+}
+
 /*
  * One more than the last offset in a segment that a fresh snapshot sees; base
  * if it sees none.

@@ -57,6 +57,9 @@ extern SlLog *sl_log_open_for_append(SlTopic *topic, int32 partition,
 /* Read the segments from the catalog; at least those there were at the call. */
 extern void sl_log_read_segments(SlLog *log);
 
+/* The same if they are old: a list that does not end with the active one is. */
+extern void sl_log_refresh_segments(SlLog *log, const SlPartitionState *state);
+
 /*
  * Has the log's start risen above an offset?  Segments below it may be gone: who
  * has listed one and does not find it, for an offset that it holds, asks this.
