@@ -5,7 +5,7 @@
 #ifndef SL_CONSUME_H
 #define SL_CONSUME_H
 
-#include "group/offsets.h"
+#include "group/known.h"
 #include "log/fetch.h"
 
 /* What every call of a member says */

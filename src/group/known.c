@@ -16,7 +16,7 @@
 #include "utils/memutils.h"
 
 #include "base/waitpoint.h"
-#include "group/offsets.h"
+#include "group/known.h"
 
 /* The partitions of a group, or of none (0), that this session knows */
 typedef struct SlKnownGroup

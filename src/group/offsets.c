@@ -55,7 +55,7 @@
 #include "utils/syscache.h"
 
 #include "base/waitpoint.h"
-#include "group/offsets.h"
+#include "group/known.h"
 #include "log/transaction.h"
 
 /* The current transaction */
