@@ -57,13 +57,39 @@ sl_waitpoint_define_gucs(void)
 							   NULL, NULL, NULL);
 }
 
+/*
+ * The session's lock_timeout is not meant for the test's locks.  Nor is the look for a
+ * deadlock: its alarm comes also when the wait is over, sets the latch, and hides that
+ * something else has failed to.
+ */
+static void
+wait_at(const LOCKTAG *tag)
+{
+	int			save_timeout = LockTimeout;
+	int			save_deadlock = DeadlockTimeout;
+
+	LockTimeout = 0;
+	DeadlockTimeout = INT_MAX;
+	PG_TRY();
+	{
+		(void) LockAcquire(tag, ExclusiveLock, false, false);
+	}
+	PG_FINALLY();
+	{
+		LockTimeout = save_timeout;
+		DeadlockTimeout = save_deadlock;
+	}
+	PG_END_TRY();
+
+	/* the wait has reset the latch, whoever set it meanwhile */
+	SetLatch(MyLatch);
+}
+
 void
 sl_waitpoint_reach(const char *name)
 {
 	LOCKTAG		tag;
 	uint32		key;
-	int			save_timeout = LockTimeout;
-	int			save_deadlock = DeadlockTimeout;
 
 	if (!list_has(waitpoints, name))
 		return;
@@ -72,27 +98,9 @@ sl_waitpoint_reach(const char *name)
 	key = DatumGetUInt32(hash_any((const unsigned char *) name, strlen(name)));
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, SL_WAITPOINT_CLASS, key, 2);
 
-	/*
-	 * The session's lock_timeout is not meant for the test's locks.  Nor is
-	 * the look for a deadlock: its alarm comes also when the wait is over,
-	 * sets the latch, and hides that something else has failed to.
-	 */
-	LockTimeout = 0;
-	DeadlockTimeout = INT_MAX;
-	PG_TRY();
-	{
-		(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	}
-	PG_FINALLY();
-	{
-		LockTimeout = save_timeout;
-		DeadlockTimeout = save_deadlock;
-	}
-	PG_END_TRY();
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		wait_at(&tag);
 	LockRelease(&tag, ExclusiveLock, false);
-
-	/* the wait has reset the latch, whoever set it meanwhile */
-	SetLatch(MyLatch);
 }
 
 bool
